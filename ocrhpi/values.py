@@ -1,0 +1,138 @@
+"""The values that pass between the steps of both walks: frozen dataclasses and named array types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from ocrhpi.errors import InputError
+
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+"""One image, (height, width, 3), uint8, channels in the order blue, green, red."""
+
+Tensor: TypeAlias = npt.NDArray[np.float32]
+"""Network input, (N, 3, height, width), float32, C-contiguous, normalised to [-1, 1]; padding is 0."""
+
+Probabilities: TypeAlias = npt.NDArray[np.float32]
+"""Network output, (N, T, classes), float32: the probability of every class at every time step."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LineImage:
+    """One text line to be read.
+
+    Attributes:
+        pixels: The image, see `Pixels`.
+        input_path: The path or URL as the caller gave it (for a directory: of the file in it); None for arrays.
+        page_index: 0-based page of a PDF or multi-page TIFF; None for single images.
+    """
+
+    pixels: Pixels
+    input_path: str | None = None
+    page_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnreadableLine:
+    """An input that could not be read, in the place where its line would have been.
+
+    Attributes:
+        error: Names the input and the reason.
+        input_path: As in `LineImage`.
+        page_index: As in `LineImage`.
+    """
+
+    error: InputError
+    input_path: str | None = None
+    page_index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How lines become network input.
+
+    Attributes:
+        height: Height in pixels that lines are resized to.
+        base_width: Least width in pixels of the padded line.
+        max_width: Width in pixels beyond which lines are squeezed; a constant of PaddleOCR, not of the model.
+        stretch_width: If set, every line is stretched to exactly this width (``input_shape`` of PaddleOCR).
+        color: Channel order that the network was trained on.
+    """
+
+    height: int = 48
+    base_width: int = 320
+    max_width: int = 3200
+    stretch_width: int | None = None
+    color: Literal["BGR", "RGB"] = "BGR"
+
+
+@dataclass(frozen=True, slots=True)
+class LineGeometry:
+    """Where the pixels of one line lie in its tensor.
+
+    Attributes:
+        resized_width: Width in pixels of the line after resizing to the network's height.
+        padded_width: Width in pixels of the tensor; columns from ``resized_width`` on are padding.
+    """
+
+    resized_width: int
+    padded_width: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Emissions:
+    """Top-1 class and its probability at every time step of a batch.
+
+    Attributes:
+        indices: (N, T), int32, class indices; 0 is the CTC blank.
+        probs: (N, T), float32, probability of that class.
+    """
+
+    indices: npt.NDArray[np.int32]
+    probs: npt.NDArray[np.float32]
+
+    @classmethod
+    def from_probabilities(cls, probabilities: Probabilities) -> Emissions:
+        """Reduce full network output, (N, T, classes), to emissions; on ties the lowest class wins.
+
+        The arg-max and the gather read the large array once; ``max`` would read it a second time.
+        """
+        indices = probabilities.argmax(axis=-1)
+        probs = np.take_along_axis(probabilities, indices[..., None], axis=-1)[..., 0]
+        return cls(indices.astype(np.int32), probs)
+
+
+@dataclass(frozen=True, slots=True)
+class WordBoxes:
+    """Words of a line and the time steps ("columns") that their characters were read at.
+
+    Attributes:
+        column_count: Time steps that cover the text; the steps of right padding are not counted, hence a float.
+        words: Characters of each word.
+        columns: 0-based time step of each character of each word.
+        kinds: Kind of each word: ``cn`` (CJK ideographs), ``en&num`` or ``symbol``.
+    """
+
+    column_count: float
+    words: list[list[str]]
+    columns: list[list[int]]
+    kinds: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """What was read in one line.
+
+    Attributes:
+        text: The text; empty if nothing was read.
+        score: Mean probability of the emitted characters, 0.0 for an empty text.
+        word_boxes: Words and their columns, if they were asked for.
+    """
+
+    text: str
+    score: float
+    word_boxes: WordBoxes | None = None
