@@ -1,0 +1,28 @@
+"""The catalogue of official text recognition models: what they are, and how to get one.
+
+In reading order:
+
+- ``models.py``: names and published figures, from ``official_models.csv``
+- ``store.py``: the cache; `fetch` is the way in
+- ``landing.py``: asks the sources in order and puts a whole model in its place
+- ``sources.py``: the model hubs and the archive server; ``wheels.py``: the package index
+- ``transfer.py``: one HTTP download, with ``answers.py`` (what an answer means) and ``partial.py`` (resuming)
+- ``unpack.py``: archives that nobody vouches for
+- ``manifest.py``, ``delivery.py``, ``failure.py``: what passes between them
+
+Importing this package loads no network library; only a download does.
+"""
+
+from ocrhpi.catalog.models import OfficialModel, PublishedFigures, official_model, official_models
+from ocrhpi.catalog.store import fetch, locate, models_dir, verify
+
+__all__ = [
+    "OfficialModel",
+    "PublishedFigures",
+    "fetch",
+    "locate",
+    "models_dir",
+    "official_model",
+    "official_models",
+    "verify",
+]
