@@ -1,0 +1,1 @@
+"""Engines behind one contract: `base.Backend` is the contract, `registry` knows who implements it."""

@@ -1,0 +1,227 @@
+"""The contract of a backend: one engine that turns a batch of lines into emissions.
+
+Authors write ``_open``, ``_run`` and ``_close``. The public methods check state, dtype and shape, keep the
+promise about threads, and turn the engine's own exceptions into ours, once and for all backends.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ocrhpi.backends.device import Device, parse_device
+from ocrhpi.errors import BackendClosed, BackendError, BatchError, ModelFormatError, OcrhpiError
+from ocrhpi.options import Options, parse_options
+from ocrhpi.values import Emissions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ocrhpi.model import Model
+    from ocrhpi.values import Probabilities, Tensor
+
+__all__ = ["Backend", "Effective"]
+
+
+@dataclass(frozen=True)
+class Effective:
+    """What really runs, asked of the engine after loading, not copied from the request.
+
+    Attributes:
+        backend: Name of the backend.
+        engine_version: Version of the engine's library.
+        device: The device in use, ``cpu`` or ``gpu:INDEX``.
+        precision: Precision of the arithmetic, ``fp32``, ``fp16``, ``bf16`` or ``int8``.
+        threads: CPU threads the engine computes with; 0 where it computes on another device.
+        settings: Engine settings in force.
+        notes: Deviations from what was asked for, and why, as sentences.
+    """
+
+    backend: str
+    engine_version: str
+    device: str
+    precision: str
+    threads: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Backend(ABC):
+    """One engine holding one model.
+
+    A backend goes from new to open to closed, once. ``run`` may be called from many threads; calls beyond
+    ``parallel_requests`` wait. It is a context manager: entering opens, leaving closes.
+
+    Args:
+        model: The model to run.
+        device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None lets the backend choose.
+        options: Engine options by name; checked against the backend's ``Options``.
+
+    Raises:
+        OptionError: An option is unknown or does not fit.
+    """
+
+    name: ClassVar[str]
+    """Name in the registry."""
+    options_type: ClassVar[type[Options]] = Options
+    """The options this backend takes."""
+    foreign_errors: ClassVar[tuple[type[Exception], ...]] = (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        OSError,
+        MemoryError,
+    )
+    """Exceptions of the engine that become `BackendError`."""
+
+    def __init__(
+        self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.model = model
+        self.device: Device | None = None if device is None else parse_device(device)
+        self.options = parse_options(self.options_type, options or {})
+        self._state = "new"
+        self._effective: Effective | None = None
+        self._slots = threading.BoundedSemaphore(self.parallel_requests)
+
+    @property
+    def parallel_requests(self) -> int:
+        """How many ``run`` calls the engine works on at the same time; the others wait."""
+        return 1
+
+    @property
+    def effective(self) -> Effective:
+        """What really runs.
+
+        Raises:
+            BackendClosed: The backend was never opened.
+        """
+        if self._effective is None:
+            raise BackendClosed(self.name, self._state)
+        return self._effective
+
+    def open(self) -> Self:
+        """Load the model into the engine.
+
+        Raises:
+            BackendUnavailable: The engine's library is not installed.
+            BackendMismatch: The engine did not take the device or a setting asked for.
+            ModelError: The model lacks the files this engine reads.
+            BackendError: The engine failed, or the backend was opened before.
+        """
+        if self._state != "new":
+            raise BackendError(self.name, f"open() was called on a backend that is {self._state}")
+        try:
+            self._effective = self._open()
+        except OcrhpiError:
+            raise
+        except self.foreign_errors as error:
+            raise BackendError(
+                self.name, f"could not load {self.model.path}: {_first_line(error)}"
+            ) from error
+        self._state = "open"
+        return self
+
+    def run(self, batch: Tensor) -> Emissions:
+        """Read one batch.
+
+        Args:
+            batch: (N, 3, H, W), float32, N >= 1, H of the model's input spec, W >= 1.
+
+        Returns:
+            Emissions of (N, T), owned by the caller: the engine never writes to them again.
+
+        Raises:
+            BackendClosed: The backend is not open.
+            BatchError: Wrong dtype or shape.
+            ModelFormatError: The network has another number of classes than the vocabulary.
+            BackendError: The engine failed.
+        """
+        self._check(batch)
+        with self._slots:
+            if self._state != "open":
+                raise BackendClosed(self.name, self._state)
+            try:
+                emissions = self._run(np.ascontiguousarray(batch))
+            except OcrhpiError:
+                raise
+            except self.foreign_errors as error:
+                problem = f"could not run a batch of shape {batch.shape}: {_first_line(error)}"
+                raise BackendError(self.name, problem) from error
+        if emissions.indices.size and emissions.indices.max() >= len(self.model.labels):
+            raise self._classes_error(f"class {emissions.indices.max()} and above")
+        return emissions
+
+    def close(self) -> None:
+        """Release the engine once all running calls have ended. Closing twice is fine."""
+        for _ in range(self.parallel_requests):
+            self._slots.acquire()
+        try:
+            if self._state == "open":
+                self._close()
+            self._state = "closed"
+        finally:
+            for _ in range(self.parallel_requests):
+                self._slots.release()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def _open(self) -> Effective:
+        """Load the model and say what really runs."""
+
+    @abstractmethod
+    def _run(self, batch: Tensor) -> Emissions:
+        """Run a checked, C-contiguous batch; return arrays that the engine will not write to again."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Drop everything that holds memory."""
+
+    def _reduce(self, probabilities: Probabilities) -> Emissions:
+        """Reduce full network output, (N, T, classes), to emissions; for backends whose graph does not."""
+        if probabilities.ndim != 3 or probabilities.shape[-1] != len(self.model.labels):  # noqa: PLR2004
+            raise self._classes_error(f"output of shape {probabilities.shape}")
+        return Emissions.from_probabilities(probabilities)
+
+    def _classes_error(self, received: str) -> ModelFormatError:
+        expected = len(self.model.labels)
+        return ModelFormatError(
+            self.model.path,
+            "vocabulary",
+            f"the network gives {received}, but the vocabulary of {expected - 2} entries with blank and space "
+            f"makes {expected} classes; the model and its character_dict do not belong together",
+        )
+
+    def _check(self, batch: Tensor) -> None:
+        height = self.model.spec.height
+        expected = f"float32 of shape (N, 3, {height}, W) with N and W at least 1"
+        if not isinstance(batch, np.ndarray):
+            raise BatchError(self.name, f"a {type(batch).__name__}", expected)
+        fits = batch.dtype == np.float32 and batch.ndim == 4 and batch.shape[1:3] == (3, height)  # noqa: PLR2004
+        if not fits or 0 in batch.shape:
+            raise BatchError(self.name, f"{batch.dtype} of shape {batch.shape}", expected)
+
+
+def _first_line(error: Exception) -> str:
+    """Engines put a C++ trace around the one line that tells; keep that line."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [
+        line
+        for line in lines
+        if line and not line.startswith(("---", "C++ Traceback", "Error Message Summary"))
+    ]
+    return f"{type(error).__name__}: {telling[0][:300] if telling else 'no message'}"

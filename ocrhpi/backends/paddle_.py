@@ -1,0 +1,179 @@
+"""Backend ``paddle``: Paddle Inference in FP32, the normal mode that everything else is measured against."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ocrhpi.backends.base import Backend, Effective
+from ocrhpi.backends.device import Device
+from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelNotFound
+from ocrhpi.machine import usable_cores
+from ocrhpi.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ocrhpi.model import Model
+    from ocrhpi.values import Emissions, Probabilities, Tensor
+
+__all__ = ["PaddleBackend", "PaddleOptions"]
+
+_GPU_POOL_MB = 100  # first size of the memory pool, which grows; the value PaddleX uses
+
+
+class PaddleOptions(Options):
+    """Options of Paddle Inference.
+
+    Attributes:
+        threads: CPU threads; None takes the usable cores.
+        onednn: Run CPU operators through oneDNN (MKL-DNN). ``auto``, as PaddleOCR 3.x: yes, and plain Paddle
+            where oneDNN refuses the graph; True: yes, or fail; False: plain Paddle.
+        onednn_cache_capacity: Input shapes whose oneDNN primitives are kept. Unbounded caches look like a leak.
+        new_ir: Run the graph in Paddle's PIR representation. False is the older one, faster for some old graphs.
+        new_executor: Run with the new executor; PIR needs it.
+    """
+
+    threads: Annotated[int, Field(ge=1)] | None = None
+    onednn: bool | Literal["auto"] = "auto"
+    onednn_cache_capacity: Annotated[int, Field(ge=1)] = 10
+    new_ir: bool = True
+    new_executor: bool = True
+
+
+@dataclass
+class _Loaded:
+    predictor: Any
+    input: Any
+    output: Any
+
+    def infer(self, batch: Tensor) -> Probabilities:
+        self.input.reshape(batch.shape)
+        self.input.copy_from_cpu(batch)
+        self.predictor.run()
+        probabilities: Probabilities = self.output.copy_to_cpu()
+        return probabilities
+
+
+class PaddleBackend(Backend):
+    """Paddle Inference, FP32, on CPU or an NVIDIA GPU, from ``inference.json`` or ``inference.pdmodel``."""
+
+    name = "paddle"
+    options_type = PaddleOptions
+    foreign_errors: ClassVar[tuple[type[Exception], ...]] = (*Backend.foreign_errors, SystemError, IndexError)
+    options: PaddleOptions
+
+    def __init__(
+        self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(model, device, options)
+        self._loaded: _Loaded | None = None
+
+    def _open(self) -> Effective:
+        if not (self.model.files.paddle_graph and self.model.files.paddle_parameters):
+            raise ModelNotFound(
+                self.model.path,
+                "inference.json or inference.pdmodel for the backend 'paddle'; it does not run ONNX",
+            )
+        paddle = _import_paddle()
+        device = self._choose_device(paddle)
+        onednn = False
+        notes: tuple[str, ...] = ()
+        if device.kind == "cpu" and self.options.onednn:
+            self._loaded, notes = self._load_onednn(paddle, device)
+            onednn = self._loaded is not None
+        if self._loaded is None:
+            self._loaded = self._load(paddle, device, onednn=False)
+        return Effective(
+            backend=self.name,
+            engine_version=str(paddle.__version__),
+            device=str(device),
+            precision="fp32",
+            threads=self._threads if device.kind == "cpu" else 0,
+            settings={
+                "onednn": onednn,
+                "new_ir": self.options.new_ir,
+                "new_executor": self.options.new_executor,
+            },
+            notes=notes,
+        )
+
+    def _run(self, batch: Tensor) -> Emissions:
+        assert self._loaded is not None  # noqa: S101 - open, as run() checked
+        return self._reduce(self._loaded.infer(batch))
+
+    def _close(self) -> None:
+        self._loaded = None
+
+    @property
+    def _threads(self) -> int:
+        return self.options.threads or usable_cores()
+
+    def _choose_device(self, paddle: Any) -> Device:  # noqa: ANN401 - Paddle is untyped
+        cuda = bool(paddle.device.is_compiled_with_cuda())
+        count = paddle.device.cuda.device_count() if cuda else 0
+        if self.device is None:
+            return Device("gpu") if count else Device("cpu")
+        if self.device.kind not in {"cpu", "gpu"}:
+            raise BackendMismatch(self.name, f"device {self.device}", "this backend knows 'cpu' and 'gpu'")
+        if self.device.kind == "gpu" and self.device.index >= count:
+            found = f"Paddle sees {count} GPUs" if cuda else "the installed Paddle is built without CUDA"
+            raise BackendMismatch(self.name, f"device {self.device}", found)
+        return self.device
+
+    def _load_onednn(self, paddle: Any, device: Device) -> tuple[_Loaded | None, tuple[str, ...]]:  # noqa: ANN401
+        # Some graphs load with oneDNN and fail at their first run (Paddle 3.3: NotImplementedError,
+        # ConvertPirAttribute2RuntimeAttribute ... ArrayAttribute), so loading alone proves nothing.
+        spec = self.model.spec
+        probe = np.zeros((1, 3, spec.height, spec.stretch_width or spec.base_width), np.float32)
+        try:
+            loaded = self._load(paddle, device, onednn=True)
+            loaded.infer(probe)
+        except self.foreign_errors as error:
+            refusal = " ".join(str(error).split())[-300:]
+            if self.options.onednn is True:
+                raise BackendMismatch(self.name, "oneDNN", f"oneDNN refuses this graph: {refusal}") from error
+            return None, (f"oneDNN refused this graph, plain Paddle runs instead: {refusal}",)
+        return loaded, ()
+
+    def _load(self, paddle: Any, device: Device, *, onednn: bool) -> _Loaded:  # noqa: ANN401
+        inference = paddle.inference
+        config = inference.Config(str(self.model.files.paddle_graph), str(self.model.files.paddle_parameters))
+        config.disable_glog_info()
+        if device.kind == "gpu":
+            config.enable_use_gpu(_GPU_POOL_MB, device.index, inference.PrecisionType.Float32)
+        else:
+            config.disable_gpu()
+            config.set_cpu_math_library_num_threads(self._threads)
+        if onednn:
+            config.enable_mkldnn()
+            config.set_mkldnn_cache_capacity(self.options.onednn_cache_capacity)
+        else:
+            config.disable_mkldnn()
+        config.enable_new_ir(self.options.new_ir)
+        config.enable_new_executor(self.options.new_executor)
+        config.set_optimization_level(3)
+        config.enable_memory_optim()
+        predictor = inference.create_predictor(config)
+        return _Loaded(
+            predictor,
+            predictor.get_input_handle(predictor.get_input_names()[0]),
+            predictor.get_output_handle(predictor.get_output_names()[0]),
+        )
+
+
+def _import_paddle() -> Any:  # noqa: ANN401 - Paddle is untyped
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about compilers, which inference does not need
+            import paddle  # noqa: PLC0415 - engines are imported only by the backend that is opened
+            import paddle.inference  # noqa: PLC0415
+    except ImportError as error:
+        raise BackendUnavailable(
+            "paddle", f"it does not import: {error}", "pip install 'ocrhpi[paddle]'"
+        ) from error
+    return paddle

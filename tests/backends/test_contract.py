@@ -1,0 +1,164 @@
+"""One contract test for every registered backend: what `ocrhpi.backends.base` promises, each must keep."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ocrhpi.backends.registry import availability, backend_specs, create_backend
+from ocrhpi.errors import BackendClosed, BackendError, BatchError, ModelFormatError, OptionError
+from ocrhpi.model import Model, load_model
+from tests.fakes import StripeBackend
+from tests.tiny_model import write_config, write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ocrhpi.backends.base import Backend
+
+
+def make(name: str, model: Model) -> Backend:
+    return StripeBackend(model) if name == StripeBackend.name else create_backend(name, model, "cpu")
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_dir: Path) -> Model:
+    return load_model(tiny_dir)
+
+
+@pytest.fixture(scope="module", params=[*backend_specs(), StripeBackend.name])
+def name(request: pytest.FixtureRequest) -> str:
+    spec = backend_specs().get(request.param)
+    if spec and not availability(spec).available:
+        pytest.skip(f"{request.param}: {availability(spec).reason}")
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def backend(name: str, tiny: Model) -> Iterator[Backend]:
+    with make(name, tiny) as backend:
+        yield backend
+
+
+def batch(lines: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (lines, 3, 48, width)).astype(np.float32)
+
+
+def test_emissions_have_the_promised_form(backend: Backend) -> None:
+    for lines, width in [(1, 320), (3, 320), (2, 333), (1, 1280), (5, 64)]:
+        emissions = backend.run(batch(lines, width))
+        assert emissions.indices.shape == emissions.probs.shape
+        assert emissions.indices.shape[0] == lines
+        assert emissions.indices.shape[1] >= 1
+        assert emissions.indices.dtype == np.int32
+        assert emissions.probs.dtype == np.float32
+        assert 0 <= emissions.indices.min() <= emissions.indices.max() < len(backend.model.labels)
+
+
+def test_effective_says_what_runs(backend: Backend) -> None:
+    effective = backend.effective
+    assert effective.backend == backend.name
+    assert effective.device == "cpu"
+    assert effective.precision == "fp32"
+    assert effective.threads >= 1
+    assert effective.engine_version
+
+
+def test_a_line_reads_the_same_alone_and_in_a_batch(backend: Backend) -> None:
+    lines = batch(4, 320)
+    together = backend.run(lines)
+    for row in range(4):
+        alone = backend.run(lines[row : row + 1])
+        np.testing.assert_array_equal(alone.indices[0], together.indices[row])
+        np.testing.assert_allclose(alone.probs[0], together.probs[row], atol=1e-5)
+
+
+def test_results_belong_to_the_caller(backend: Backend) -> None:
+    first = backend.run(batch(2, 320, seed=1))
+    indices, probs = first.indices.copy(), first.probs.copy()
+    backend.run(batch(2, 320, seed=2))
+    np.testing.assert_array_equal(first.indices, indices)
+    np.testing.assert_array_equal(first.probs, probs)
+    first.indices[:] = 0
+    first.probs[:] = 0
+    again = backend.run(batch(2, 320, seed=1))
+    np.testing.assert_array_equal(again.indices, indices)
+
+
+def test_the_batch_is_not_changed_and_need_not_be_contiguous(backend: Backend) -> None:
+    wide = batch(2, 640)
+    view = wide[..., ::2]
+    before = wide.copy()
+    strided = backend.run(view)
+    np.testing.assert_array_equal(wide, before)
+    np.testing.assert_array_equal(strided.indices, backend.run(np.ascontiguousarray(view)).indices)
+
+
+def test_many_threads_get_the_sequential_results(backend: Backend) -> None:
+    batches = [batch(1 + seed % 3, 320 + 16 * (seed % 5), seed) for seed in range(24)]
+    sequential = [backend.run(one).indices for one in batches]
+    with ThreadPoolExecutor(8) as pool:
+        concurrent = list(pool.map(lambda one: backend.run(one).indices, batches))
+    for expected, got in zip(sequential, concurrent, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.zeros((1, 3, 48, 320), np.float64),
+        np.zeros((1, 3, 48, 320), np.uint8),
+        np.zeros((3, 48, 320), np.float32),
+        np.zeros((1, 1, 48, 320), np.float32),
+        np.zeros((1, 3, 32, 320), np.float32),
+        np.zeros((0, 3, 48, 320), np.float32),
+        np.zeros((1, 3, 48, 0), np.float32),
+        [[0.0]],
+    ],
+    ids=lambda wrong: f"{getattr(wrong, 'dtype', 'list')}{getattr(wrong, 'shape', '')}",
+)
+def test_wrong_batches_are_refused_with_received_and_expected(backend: Backend, wrong: np.ndarray) -> None:
+    with pytest.raises(BatchError, match=r"received .*, expected float32 of shape \(N, 3, 48, W\)"):
+        backend.run(wrong)
+
+
+def test_life_cycle(name: str, tiny: Model) -> None:
+    backend = make(name, tiny)
+    with pytest.raises(BackendClosed, match="call open"):
+        backend.run(batch(1, 320))
+    with pytest.raises(BackendClosed):
+        _ = backend.effective
+    with backend:
+        with pytest.raises(BackendError, match="is open"):
+            backend.open()
+        assert backend.run(batch(1, 320)).indices.shape[0] == 1
+    backend.close()
+    with pytest.raises(BackendClosed, match="stays closed"):
+        backend.run(batch(1, 320))
+
+
+def test_unknown_options_are_refused(name: str, tiny: Model) -> None:
+    with pytest.raises(OptionError, match="no_such_option"):
+        type(make(name, tiny))(tiny, "cpu", {"no_such_option": 1})
+
+
+@pytest.mark.parametrize("device", ["cpu:x", "", "gpu:0,1", "cpu 1"])
+def test_malformed_devices_are_refused(name: str, tiny: Model, device: str) -> None:
+    with pytest.raises(OptionError, match="device"):
+        type(make(name, tiny))(tiny, device)
+
+
+def test_vocabulary_of_another_model_is_refused(name: str, tmp_path: Path) -> None:
+    if name == StripeBackend.name:
+        pytest.skip("the fake has no network whose classes could differ")
+    directory = write_tiny_model(tmp_path / "other")
+    write_config(directory, PostProcess={"name": "CTCLabelDecode", "character_dict": ["a", "b"]})
+    with (
+        pytest.raises(ModelFormatError, match="do not belong together"),
+        make(name, load_model(directory)) as backend,
+    ):
+        backend.run(batch(1, 320))

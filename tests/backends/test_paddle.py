@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ocrhpi.backends import paddle_
+from ocrhpi.backends.paddle_ import PaddleBackend
+from ocrhpi.errors import BackendError, BackendMismatch, ModelNotFound, OptionError
+from ocrhpi.machine import usable_cores
+from ocrhpi.model import Model, ModelFiles, load_model
+from ocrhpi.values import InputSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BATCH = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 320)).astype(np.float32)
+
+
+@pytest.fixture(
+    scope="module", params=["tiny_dir", "v4_mobile_dir"], ids=["inference.json", "inference.pdmodel"]
+)
+def model(request: pytest.FixtureRequest) -> Model:
+    return load_model(request.getfixturevalue(request.param))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"onednn": True},
+        {"onednn": False},
+        {"onednn": True, "threads": 1},
+        {"onednn": True, "onednn_cache_capacity": 1},
+    ],
+    ids=str,
+)
+def test_every_setting_reads_the_same(model: Model, options: dict[str, Any]) -> None:
+    with PaddleBackend(model, "cpu") as default, PaddleBackend(model, "cpu", options) as backend:
+        expected, got = default.run(BATCH), backend.run(BATCH)
+        np.testing.assert_array_equal(got.indices, expected.indices)
+        np.testing.assert_allclose(got.probs, expected.probs, atol=1e-3)
+        assert backend.effective.settings["onednn"] is options["onednn"]
+        assert backend.effective.threads == options.get("threads", usable_cores())
+        assert backend.effective.notes == ()
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+def test_the_old_executor_reads_the_same(v4_mobile: Model, onednn: bool) -> None:
+    old = {"new_ir": False, "new_executor": False, "onednn": onednn}
+    with PaddleBackend(v4_mobile, "cpu") as default, PaddleBackend(v4_mobile, "cpu", old) as backend:
+        np.testing.assert_array_equal(backend.run(BATCH).indices, default.run(BATCH).indices)
+        assert backend.effective.settings == {"onednn": onednn, "new_ir": False, "new_executor": False}
+
+
+def refusing(message: str) -> Any:
+    """An ``infer`` like that of a graph which loads with oneDNN and fails at its first run."""
+    infer = paddle_._Loaded.infer
+    calls: list[None] = []
+
+    def first_run_fails(loaded: paddle_._Loaded, batch: np.ndarray) -> np.ndarray:
+        calls.append(None)
+        if len(calls) == 1:
+            raise NotImplementedError(message)
+        return infer(loaded, batch)
+
+    return first_run_fails
+
+
+REFUSAL = "(Unimplemented) ConvertPirAttribute2RuntimeAttribute not support [pir::ArrayAttribute<pir::DoubleAttribute>]"
+
+
+def test_auto_falls_back_to_plain_and_says_why(v4_mobile: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paddle_._Loaded, "infer", refusing(REFUSAL))
+    with PaddleBackend(v4_mobile, "cpu") as backend:
+        assert backend.effective.settings["onednn"] is False
+        (note,) = backend.effective.notes
+        assert "oneDNN refused" in note
+        assert "ArrayAttribute" in note
+        assert backend.run(BATCH).indices.shape[0] == 2
+
+
+def test_onednn_asked_for_strictly_is_never_replaced(
+    v4_mobile: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paddle_._Loaded, "infer", refusing(REFUSAL))
+    with pytest.raises(BackendMismatch, match="ArrayAttribute"):
+        PaddleBackend(v4_mobile, "cpu", {"onednn": True}).open()
+
+
+def test_a_gpu_that_is_not_there_is_never_replaced_by_the_cpu(v4_mobile: Model) -> None:
+    with pytest.raises(BackendMismatch, match="asked for device gpu:7, but"):
+        PaddleBackend(v4_mobile, "gpu:7").open()
+    with pytest.raises(BackendMismatch, match="knows 'cpu' and 'gpu'"):
+        PaddleBackend(v4_mobile, "npu").open()
+
+
+def test_onnx_alone_is_refused(tmp_path: Path) -> None:
+    model = Model("m", tmp_path, ModelFiles(onnx=tmp_path / "inference.onnx"), InputSpec(), ("a",))
+    with pytest.raises(ModelNotFound, match="does not run ONNX"):
+        PaddleBackend(model, "cpu").open()
+
+
+def test_damaged_files_are_a_backend_error_that_names_the_model(tmp_path: Path) -> None:
+    (tmp_path / "inference.pdmodel").write_bytes(b"\x08\x01 no program")
+    (tmp_path / "inference.pdiparams").write_bytes(b"none")
+    files = ModelFiles(tmp_path / "inference.pdmodel", tmp_path / "inference.pdiparams")
+    model = Model("m", tmp_path, files, InputSpec(), ("a",))
+    with pytest.raises(BackendError, match="could not load"):
+        PaddleBackend(model, "cpu", {"onednn": False}).open()
+
+
+@pytest.mark.parametrize(
+    "options", [{"threads": 0}, {"threads": "2"}, {"onednn": "maybe"}, {"onednn_cache_capacity": 0}]
+)
+def test_options_that_do_not_fit(v4_mobile: Model, options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        PaddleBackend(v4_mobile, "cpu", options)
