@@ -1,0 +1,11 @@
+"""Walk A, recognise: the steps between what the caller passes and the text that comes back.
+
+1. `inputs`     path, URL, directory, PDF, array, list -> `LineImage`, in input order
+2. `geometry`   size of a line -> its resized and padded width
+3. `batching`   lines -> batches of equal padded width, and the order to undo
+4. `tensors`    a batch of lines -> float32 (N, 3, H, W)
+5. a backend    tensor -> `Emissions` (in `ocrhpi.backends`, which these modules never import)
+6. `ctc`        emissions -> text and score; `words` groups them, `direction` puts Arabic script into visual order
+
+`ocrhpi.predictor` is the walk itself.
+"""

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ocrhpi.recognition.geometry import line_geometry
+from ocrhpi.recognition.tensors import to_tensor
+from ocrhpi.values import InputSpec, LineGeometry
+
+SPEC = InputSpec()
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_values_are_those_of_the_three_float32_operations() -> None:
+    image = noise(31, 150)
+    geometry = line_geometry(150, 31, SPEC)
+    tensor = to_tensor([image], [geometry], SPEC)
+    expected = cv2.resize(image, (geometry.resized_width, 48)).astype(np.float32).transpose(2, 0, 1)
+    expected /= 255
+    expected -= 0.5
+    expected /= 0.5
+    assert tensor.shape == (1, 3, 48, 320)
+    assert tensor.dtype == np.float32
+    assert tensor.flags.c_contiguous
+    np.testing.assert_array_equal(tensor[0, :, :, : geometry.resized_width], expected)
+    assert not tensor[0, :, :, geometry.resized_width :].any()
+
+
+def test_a_line_is_the_same_alone_and_in_a_batch() -> None:
+    images = [noise(48, width, width) for width in (10, 200, 320)]
+    geometries = [line_geometry(image.shape[1], 48, SPEC) for image in images]
+    together = to_tensor(images, geometries, SPEC)
+    for row, image, geometry in zip(together, images, geometries, strict=True):
+        np.testing.assert_array_equal(row, to_tensor([image], [geometry], SPEC)[0])
+
+
+def test_rgb_models_get_their_channels_reversed() -> None:
+    image, geometry = noise(48, 100), LineGeometry(100, 320)
+    bgr = to_tensor([image], [geometry], SPEC)
+    rgb = to_tensor([image], [geometry], InputSpec(color="RGB"))
+    np.testing.assert_array_equal(rgb, bgr[:, ::-1])
+
+
+def test_views_of_larger_images_are_read_correctly() -> None:
+    page = noise(200, 300)
+    line = page[10:58, 20:120]
+    geometry = LineGeometry(100, 320)
+    np.testing.assert_array_equal(to_tensor([line], [geometry], SPEC), to_tensor([line.copy()], [geometry], SPEC))
