@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ocrhpi.errors import UnreadableInput
+from ocrhpi.results import SaveNames, TextRecResult
+from ocrhpi.values import LineImage, TextLine, UnreadableLine, WordBoxes
+
+PIXELS = np.full((32, 200, 3), 255, np.uint8)
+
+
+def result(
+    input_path: str | None = "in/a.png",
+    page_index: int | None = None,
+    names: SaveNames | None = None,
+    text: str = "你好",
+) -> TextRecResult:
+    return TextRecResult.of_line(
+        LineImage(PIXELS, input_path, page_index), TextLine(text, 0.9876), names or SaveNames()
+    )
+
+
+def failed(input_path: str = "in/bad.png") -> TextRecResult:
+    return TextRecResult.of_error(UnreadableLine(UnreadableInput(input_path, "is empty"), input_path), SaveNames())
+
+
+def test_keys_and_json() -> None:
+    one = result()
+    assert set(one) == {"input_path", "page_index", "input_img", "rec_text", "rec_score", "error"}
+    assert one.json == {"res": {"input_path": "in/a.png", "page_index": None, "rec_text": "你好", "rec_score": 0.9876}}
+    assert one.str == one.json
+    assert json.loads(json.dumps(one.json)) == one.json
+
+
+def test_an_error_is_in_the_json_and_has_no_picture(tmp_path: Path) -> None:
+    bad = failed()
+    assert bad.json["res"]["error"] == bad.str["res"]["error"] == "in/bad.png: is empty."
+    with pytest.raises(UnreadableInput, match="no picture"):
+        _ = bad.img
+    assert [path.name for path in bad.save_all(tmp_path)] == ["bad_res.json"]
+
+
+def test_word_boxes_are_the_tuple_of_the_peer() -> None:
+    boxes = WordBoxes(40.0, [["a", "b"]], [[3, 5]], ["en&num"])
+    one = TextRecResult.of_line(LineImage(PIXELS), TextLine("ab", 0.5, boxes), SaveNames())
+    assert one["rec_text"] == ("ab", [40.0, [["a", "b"]], [[3, 5]], ["en&num"]])
+    assert one.json["res"]["rec_text"] == ["ab", [40.0, [["a", "b"]], [[3, 5]], ["en&num"]]]
+    assert one.img["res"].width >= 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        ({}, '{\n    "res"'),
+        ({"indent": 1}, '{\n "res"'),
+        ({"format_json": False}, "{'res'"),
+        ({"json_format": False}, "{'res'"),
+    ],
+)
+def test_print_writes_to_stdout(capsys: pytest.CaptureFixture[str], arguments: dict[str, Any], begins: str) -> None:
+    result().print(**arguments)
+    out, err = capsys.readouterr()
+    assert out.startswith(begins)
+    assert "你好" in out
+    assert err == ""
+
+
+def test_print_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    result().print(ensure_ascii=True)
+    assert "\\u4f60" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("input_path", "page_index", "saved"),
+    [
+        ("in/a.png", None, {"a_res.json", "a_res.png"}),
+        ("in/b.JPG", None, {"b_res.json", "b_res.JPG"}),
+        ("in/doc.pdf", 3, {"doc_3_res.json", "doc_3_res.png"}),
+        ("in/scan.tiff", 0, {"scan_0_res.json", "scan_0_res.tiff"}),
+        ("in/raw.pgm", None, {"raw_res.json", "raw_res.png"}),
+        ("in/no_suffix", None, {"no_suffix_res.json", "no_suffix_res.png"}),
+        ("https://host/dir/c%20d.webp?size=big/x.png", None, {"c d_res.json", "c d_res.webp"}),
+        ("https://host", None, {"input_res.json", "input_res.png"}),
+        ("in/a:b*c.png", None, {"a_b_c_res.json", "a_b_c_res.png"}),
+    ],
+)
+def test_names_in_a_directory(tmp_path: Path, input_path: str, page_index: int | None, saved: set[str]) -> None:
+    target = tmp_path / "new" / "folder"
+    written = result(input_path, page_index).save_all(str(target))
+    assert {path.name for path in target.iterdir()} == saved == {path.name for path in written}
+    for path in written:
+        if path.suffix != ".json":
+            Image.open(path).load()
+
+
+def test_explicit_files_are_the_users_word(tmp_path: Path) -> None:
+    for one in (result("x/1.png"), result("y/1.png")):
+        assert one.save_to_json(tmp_path / "mine.json") == tmp_path / "mine.json"
+        assert one.save_to_img(tmp_path / "mine.jpg") == tmp_path / "mine.jpg"
+    assert json.loads((tmp_path / "mine.json").read_text("utf-8"))["input_path"] == "y/1.png"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_arrays_get_names_of_their_own(tmp_path: Path) -> None:
+    names = SaveNames()
+    for _ in range(20):
+        result(None, names=names).save_all(tmp_path)
+    assert len(list(tmp_path.glob("*_res.json"))) == len(list(tmp_path.glob("*_res.png"))) == 20
+    assert {path.stem for path in tmp_path.glob("*.json")} == {path.stem for path in tmp_path.glob("*.png")}
+
+
+def test_equal_stems_never_overwrite_each_other_and_an_input_overwrites_itself(tmp_path: Path) -> None:
+    inputs = ["x/a.png", "y/a.png", "x/a.jpg", "x/a-2.png", "y/a.png"]
+    for _ in range(2):  # the second run has a recogniser of its own, and finds the files of the first
+        names = SaveNames()
+        for input_path in inputs:
+            result(input_path, names=names).save_all(tmp_path)
+    saved = {path.name: json.loads(path.read_text("utf-8"))["input_path"] for path in tmp_path.glob("*.json")}
+    assert saved["a_res.json"] == "x/a.png"
+    assert saved["a-2_res.json"] == "y/a.png"
+    assert sorted(saved.values()) == ["x/a-2.png", "x/a.jpg", "x/a.png", "y/a.png"]
+
+
+def test_runs_one_after_the_other_respect_each_other(tmp_path: Path) -> None:
+    result("x/a.png").save_all(tmp_path)
+    result("y/a.png").save_all(tmp_path)
+    assert json.loads((tmp_path / "a_res.json").read_text("utf-8"))["input_path"] == "x/a.png"
+    assert json.loads((tmp_path / "a-2_res.json").read_text("utf-8"))["input_path"] == "y/a.png"
+
+
+@pytest.mark.parametrize("content", [b"{not json", b"[]", b'{"other": 1}'])
+def test_files_that_are_not_ours_stay(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a_res.json").write_bytes(content)
+    result("x/a.png").save_to_json(tmp_path)
+    assert (tmp_path / "a_res.json").read_bytes() == content
+    assert (tmp_path / "a-2_res.json").is_file()
+
+
+def test_many_threads_never_share_a_name(tmp_path: Path) -> None:
+    names = SaveNames()
+    with ThreadPoolExecutor(8) as pool:
+        saved = list(pool.map(lambda n: result(f"{n}/a.png", names=names).save_to_json(tmp_path), range(64)))
+    assert len(set(saved)) == 64
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = result()
+    one.save_to_json(tmp_path)
+    before = (tmp_path / "a_res.json").read_bytes()
+
+    def fails(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OSError, match="disk full"):
+        one.save_to_json(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a_res.json"]
+    assert (tmp_path / "a_res.json").read_bytes() == before
+
+
+def test_copies_save_under_the_same_name(tmp_path: Path) -> None:
+    for original in (result(), result(None)):
+        original.save_to_json(tmp_path)
+        count = len(list(tmp_path.iterdir()))
+        for other in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
+            assert other.json == original.json
+            other.save_to_json(tmp_path)
+        assert len(list(tmp_path.iterdir())) == count if original["input_path"] else True
+
+
+def test_lone_surrogates_do_not_break_saving(tmp_path: Path) -> None:
+    result("in/\udcff.png").save_all(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
