@@ -231,9 +231,7 @@ class UnknownBackend(BackendError, ValueError):
 
     def __init__(self, backend: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        super().__init__(
-            backend, f"no such backend; registered are {', '.join(names)}.{nearest(backend, names)}"
-        )
+        super().__init__(backend, f"no such backend; registered are {', '.join(names)}.{nearest(backend, names)}")
 
 
 class BackendUnavailable(BackendError, ImportError):

@@ -130,9 +130,7 @@ def _find_files(directory: Path) -> ModelFiles:
     graph = next((directory / name for name in GRAPH_NAMES if (directory / name).is_file()), None)
     parameters = directory / PARAMETERS_NAME
     if graph is None and not onnx.is_file():
-        raise ModelNotFound(
-            directory, f"{GRAPH_NAMES[0]} or {GRAPH_NAMES[1]} with {PARAMETERS_NAME}, or {ONNX_NAME}"
-        )
+        raise ModelNotFound(directory, f"{GRAPH_NAMES[0]} or {GRAPH_NAMES[1]} with {PARAMETERS_NAME}, or {ONNX_NAME}")
     if graph is not None and not parameters.is_file():
         raise ModelNotFound(parameters, f"the parameters that belong to {graph.name}")
     return ModelFiles(
@@ -188,14 +186,10 @@ def _input_spec(config: _Config) -> InputSpec:
     operators: dict[str, Any] = {}
     for position, operator in enumerate(config.get(key, list)):
         if not isinstance(operator, dict) or len(operator) != 1:
-            raise config.error(
-                f"{key}[{position}]", f"received {operator!r}; expected one operator with its options"
-            )
+            raise config.error(f"{key}[{position}]", f"received {operator!r}; expected one operator with its options")
         (name,) = operator
         if name not in _TRANSFORMS:
-            raise config.error(
-                f"{key}[{position}]", f"unknown operator {name!r}; known are {', '.join(_TRANSFORMS)}"
-            )
+            raise config.error(f"{key}[{position}]", f"unknown operator {name!r}; known are {', '.join(_TRANSFORMS)}")
         operators[name] = operator[name] or {}
     for name in ("DecodeImage", "RecResizeImg"):
         if not isinstance(operators.get(name), dict):
@@ -212,7 +206,9 @@ def _input_spec(config: _Config) -> InputSpec:
 
 
 def _is_image_shape(shape: object) -> bool:
-    return isinstance(shape, list) and [type(n) for n in shape] == [int] * 3 and shape[0] == _CHANNELS and min(shape) > 0
+    return (
+        isinstance(shape, list) and [type(n) for n in shape] == [int] * 3 and shape[0] == _CHANNELS and min(shape) > 0
+    )
 
 
 class _Config:

@@ -143,9 +143,7 @@ def test_missing_directory(tmp_path: Path) -> None:
         ("PreProcess.transform_ops", [{"KeepKeys": None}], "transform_ops.DecodeImage: missing"),
     ],
 )
-def test_unfit_configurations_name_the_file_and_the_key(
-    directory: Path, key: str, value: Any, named: str
-) -> None:
+def test_unfit_configurations_name_the_file_and_the_key(directory: Path, key: str, value: Any, named: str) -> None:
     change(directory, key, value)
     with pytest.raises(ModelFormatError, match=rf"inference\.yml: .*{named}"):
         load_model(directory)
@@ -166,9 +164,7 @@ def test_unfit_configurations_name_the_file_and_the_key(
 )
 def test_unfit_preprocessing(directory: Path, operator: dict[str, Any], named: str) -> None:
     good = {"DecodeImage": {"img_mode": "BGR"}, "RecResizeImg": {"image_shape": [3, 48, 320]}}
-    change(
-        directory, "PreProcess.transform_ops", [{name: value} for name, value in {**good, **operator}.items()]
-    )
+    change(directory, "PreProcess.transform_ops", [{name: value} for name, value in {**good, **operator}.items()])
     with pytest.raises(ModelFormatError, match=named):
         load_model(directory)
 
@@ -195,7 +191,6 @@ def test_a_vocabulary_with_odd_characters_survives(directory: Path) -> None:
         "\U0001f600",
         "\\",
         "#",
-        "\x85",
     ]
     write_config(directory, PostProcess={"name": "CTCLabelDecode", "character_dict": odd})
     assert load_model(directory).vocabulary == tuple(odd)

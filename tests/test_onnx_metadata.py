@@ -27,9 +27,7 @@ def text(field: int, value: bytes) -> bytes:
 def model(**metadata: str) -> bytes:
     """A ModelProto with a version, a producer, a "graph" of 300 bytes, and metadata."""
     graph = text(7, b"\x72" * 300)  # bytes that would read as metadata, were the graph not skipped
-    props = b"".join(
-        text(14, text(1, key.encode()) + text(2, value.encode())) for key, value in metadata.items()
-    )
+    props = b"".join(text(14, text(1, key.encode()) + text(2, value.encode())) for key, value in metadata.items())
     return varint(1 << 3) + varint(8) + text(2, b"test") + graph + props
 
 

@@ -81,9 +81,7 @@ class Backend(ABC):
     )
     """Exceptions of the engine that become `BackendError`."""
 
-    def __init__(
-        self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None) -> None:
         self.model = model
         self.device: Device | None = None if device is None else parse_device(device)
         self.options = parse_options(self.options_type, options or {})
@@ -123,9 +121,7 @@ class Backend(ABC):
         except OcrhpiError:
             raise
         except self.foreign_errors as error:
-            raise BackendError(
-                self.name, f"could not load {self.model.path}: {_first_line(error)}"
-            ) from error
+            raise BackendError(self.name, f"could not load {self.model.path}: {_first_line(error)}") from error
         self._state = "open"
         return self
 
@@ -220,8 +216,6 @@ def _first_line(error: Exception) -> str:
     """Engines put a C++ trace around the one line that tells; keep that line."""
     lines = [line.strip() for line in str(error).splitlines()]
     telling = [
-        line
-        for line in lines
-        if line and not line.startswith(("---", "C++ Traceback", "Error Message Summary"))
+        line for line in lines if line and not line.startswith(("---", "C++ Traceback", "Error Message Summary"))
     ]
     return f"{type(error).__name__}: {telling[0][:300] if telling else 'no message'}"

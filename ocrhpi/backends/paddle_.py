@@ -11,18 +11,20 @@ from pydantic import Field
 
 from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.device import Device
-from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelNotFound
+from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelFormatError, ModelNotFound
 from ocrhpi.machine import usable_cores
 from ocrhpi.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ocrhpi.model import Model
     from ocrhpi.values import Emissions, Probabilities, Tensor
 
 __all__ = ["PaddleBackend", "PaddleOptions"]
 
+_PROGRAM_DESC_BLOCKS = b"\x0a"  # tag of ProgramDesc.blocks, the first field of every serialised program
 _GPU_POOL_MB = 100  # first size of the memory pool, which grows; the value PaddleX uses
 
 
@@ -67,9 +69,7 @@ class PaddleBackend(Backend):
     foreign_errors: ClassVar[tuple[type[Exception], ...]] = (*Backend.foreign_errors, SystemError, IndexError)
     options: PaddleOptions
 
-    def __init__(
-        self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(model, device, options)
         self._loaded: _Loaded | None = None
 
@@ -79,6 +79,14 @@ class PaddleBackend(Backend):
                 self.model.path,
                 "inference.json or inference.pdmodel for the backend 'paddle'; it does not run ONNX",
             )
+        graph = self.model.files.paddle_graph
+        if graph.suffix == ".json" and not (self.options.new_ir and self.options.new_executor):
+            raise BackendMismatch(
+                self.name,
+                "new_ir=False or new_executor=False",
+                f"{graph.name} is PIR, which only the new executor runs",
+            )
+        _refuse_what_crashes_paddle(graph)
         paddle = _import_paddle()
         device = self._choose_device(paddle)
         onednn = False
@@ -166,6 +174,15 @@ class PaddleBackend(Backend):
         )
 
 
+def _refuse_what_crashes_paddle(graph: Path) -> None:
+    """Paddle reports truncated files, but dies of a ``.pdmodel`` that never was one (a web page, a Git LFS pointer)."""
+    if graph.suffix == ".pdmodel":
+        with graph.open("rb") as file:
+            head = file.read(32)
+        if not head.startswith(_PROGRAM_DESC_BLOCKS):
+            raise ModelFormatError(graph, "program", f"not a Paddle program; it begins with {head!r}. Fetch it anew")
+
+
 def _import_paddle() -> Any:  # noqa: ANN401 - Paddle is untyped
     try:
         with warnings.catch_warnings():
@@ -173,7 +190,5 @@ def _import_paddle() -> Any:  # noqa: ANN401 - Paddle is untyped
             import paddle  # noqa: PLC0415 - engines are imported only by the backend that is opened
             import paddle.inference  # noqa: PLC0415
     except ImportError as error:
-        raise BackendUnavailable(
-            "paddle", f"it does not import: {error}", "pip install 'ocrhpi[paddle]'"
-        ) from error
+        raise BackendUnavailable("paddle", f"it does not import: {error}", "pip install 'ocrhpi[paddle]'") from error
     return paddle

@@ -88,9 +88,7 @@ def backend_specs() -> dict[str, BackendSpec]:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         spec = _external(entry)
         if spec.name in specs:
-            raise BackendError(
-                spec.name, f"registered twice, the second time by the entry point {entry.value!r}"
-            )
+            raise BackendError(spec.name, f"registered twice, the second time by the entry point {entry.value!r}")
         specs[spec.name] = spec
     return specs
 

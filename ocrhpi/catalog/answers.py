@@ -81,9 +81,7 @@ def read_answer(response: requests.Response, resume: ResumePoint | None) -> Body
         # A compressed body says nothing about the size of the file, nor can it be resumed.
         compressed = response.headers.get("Content-Encoding", "identity") != "identity"
         length = response.headers.get("Content-Length", "")
-        return Body(
-            0, None if compressed or not length.isdecimal() else int(length), None if compressed else etag
-        )
+        return Body(0, None if compressed or not length.isdecimal() else int(length), None if compressed else etag)
     span = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
     if resume is None or span is None or int(span[1]) != resume.offset or etag not in {None, resume.etag}:
         raise RangeRefused("the server sent another part of the file than was asked for")

@@ -63,9 +63,7 @@ def land(model: str, target: Path, sources: Sequence[Source], downloader: Downlo
     raise DownloadError(model, reasons, hint())
 
 
-def _ask(
-    source: Source, model: str, work: Path, downloader: Downloader
-) -> list[DeliveredFile] | SourceFailed:
+def _ask(source: Source, model: str, work: Path, downloader: Downloader) -> list[DeliveredFile] | SourceFailed:
     try:
         return _deliver(source, model, work, downloader)
     except SourceFailed as failure:
@@ -82,8 +80,7 @@ def _deliver(source: Source, model: str, work: Path, downloader: Downloader) -> 
 
 def _entries(files: Sequence[DeliveredFile]) -> dict[str, ManifestEntry]:
     return {
-        file.path.name: ManifestEntry(file.size_bytes, file.sha256, file.sha256_known, file.origin)
-        for file in files
+        file.path.name: ManifestEntry(file.size_bytes, file.sha256, file.sha256_known, file.origin) for file in files
     }
 
 

@@ -95,11 +95,7 @@ def read_complete(directory: Path, model: str) -> Manifest | None:
     except (OSError, ValueError):
         return None
     # Only names of model files: a manifest must not lead out of its directory.
-    if (
-        manifest.model != model
-        or missing_from(manifest.files)
-        or not manifest.files.keys() <= set(MODEL_FILES)
-    ):
+    if manifest.model != model or missing_from(manifest.files) or not manifest.files.keys() <= set(MODEL_FILES):
         return None
     whole = all(_has_size(directory / name, entry.size_bytes) for name, entry in manifest.files.items())
     return manifest if whole else None

@@ -81,9 +81,7 @@ def official_model(name: str) -> OfficialModel:
 
 
 def _model(row: Mapping[str, str]) -> OfficialModel:
-    return OfficialModel(
-        row["name"], row["onnx_package"] == "yes", _figures(row) if row["storage_mb"] else None
-    )
+    return OfficialModel(row["name"], row["onnx_package"] == "yes", _figures(row) if row["storage_mb"] else None)
 
 
 def _figures(row: Mapping[str, str]) -> PublishedFigures:

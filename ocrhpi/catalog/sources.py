@@ -142,9 +142,7 @@ def choose_sources(
     entries = _names(asked) if isinstance(asked, str) else asked
     if not entries:
         raise OptionError(option, f"received no source, expected one or more of {', '.join(known)}")
-    return tuple(
-        _known_source(entry, known, option) if isinstance(entry, str) else entry for entry in entries
-    )
+    return tuple(_known_source(entry, known, option) if isinstance(entry, str) else entry for entry in entries)
 
 
 def _names(text: str) -> list[str]:
@@ -153,7 +151,5 @@ def _names(text: str) -> list[str]:
 
 def _known_source(name: str, known: Mapping[str, Source], option: str) -> Source:
     if name not in known:
-        raise OptionError(
-            option, f"received {name!r}, expected names out of {', '.join(known)}.{nearest(name, known)}"
-        )
+        raise OptionError(option, f"received {name!r}, expected names out of {', '.join(known)}.{nearest(name, known)}")
     return known[name]

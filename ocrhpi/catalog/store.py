@@ -98,9 +98,7 @@ def fetch(
     return target
 
 
-def _fetch_locked(
-    name: str, target: Path, sources: Sequence[Source], *, quiet: bool, limits: Limits | None
-) -> None:
+def _fetch_locked(name: str, target: Path, sources: Sequence[Source], *, quiet: bool, limits: Limits | None) -> None:
     # requests, tqdm and filelock cost more to import than all the rest, and a model in the cache needs none.
     from filelock import FileLock  # noqa: PLC0415
 

@@ -127,9 +127,7 @@ class Downloader:
         with self._ask(url, headers) as response:
             body = read_answer(response, resume)
             if (body.total_bytes or 0) > self.limits.max_bytes:
-                raise SourceFailed(
-                    f"{body.total_bytes} bytes, more than the limit of {self.limits.max_bytes}"
-                )
+                raise SourceFailed(f"{body.total_bytes} bytes, more than the limit of {self.limits.max_bytes}")
             expected = announced_sha256(response, sha256_header) if sha256_header else None
             if not body.offset:
                 partial.begin(url, body.etag)

@@ -35,9 +35,7 @@ class UnpackLimits:
     max_total_bytes: int = 2 << 30
 
 
-def unpack_model(
-    archive: Path, into: Path, wanted: Collection[str], limits: UnpackLimits | None = None
-) -> list[Path]:
+def unpack_model(archive: Path, into: Path, wanted: Collection[str], limits: UnpackLimits | None = None) -> list[Path]:
     """Unpack the ``wanted`` files of the tar file ``archive``, which lie in its one top directory.
 
     Args:

@@ -136,9 +136,7 @@ class WheelIndex:
             files = _take_members(wheel, wheel_model, work)
         vocabulary = _vocabulary(work)
         if len(vocabulary) != wheel_model.vocabulary_size:
-            raise SourceFailed(
-                f"the vocabulary has {len(vocabulary)} entries, expected {wheel_model.vocabulary_size}"
-            )
+            raise SourceFailed(f"the vocabulary has {len(vocabulary)} entries, expected {wheel_model.vocabulary_size}")
         config = work / CONFIG
         _write_config(config, model, vocabulary)
         origin = f"written from the vocabulary in {wheel_model.package}=={wheel_model.version}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from ocrhpi.backends import paddle_
 from ocrhpi.backends.paddle_ import PaddleBackend
-from ocrhpi.errors import BackendError, BackendMismatch, ModelNotFound, OptionError
+from ocrhpi.errors import BackendError, BackendMismatch, ModelFormatError, ModelNotFound, OptionError
 from ocrhpi.machine import usable_cores
 from ocrhpi.model import Model, ModelFiles, load_model
 from ocrhpi.values import InputSpec
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 BATCH = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 320)).astype(np.float32)
 
 
-@pytest.fixture(
-    scope="module", params=["tiny_dir", "v4_mobile_dir"], ids=["inference.json", "inference.pdmodel"]
-)
+@pytest.fixture(scope="module", params=["tiny_dir", "v4_mobile_dir"], ids=["inference.json", "inference.pdmodel"])
 def model(request: pytest.FixtureRequest) -> Model:
     return load_model(request.getfixturevalue(request.param))
 
@@ -53,6 +52,12 @@ def test_the_old_executor_reads_the_same(v4_mobile: Model, onednn: bool) -> None
         assert backend.effective.settings == {"onednn": onednn, "new_ir": False, "new_executor": False}
 
 
+@pytest.mark.parametrize("old", [{"new_ir": False}, {"new_executor": False}], ids=str)
+def test_the_old_executor_does_not_run_the_present_format(tiny_dir: Path, old: dict[str, bool]) -> None:
+    with pytest.raises(BackendMismatch, match=r"inference\.json is PIR"):
+        PaddleBackend(load_model(tiny_dir), "cpu", old).open()
+
+
 def refusing(message: str) -> Any:
     """An ``infer`` like that of a graph which loads with oneDNN and fails at its first run."""
     infer = paddle_._Loaded.infer
@@ -80,9 +85,7 @@ def test_auto_falls_back_to_plain_and_says_why(v4_mobile: Model, monkeypatch: py
         assert backend.run(BATCH).indices.shape[0] == 2
 
 
-def test_onednn_asked_for_strictly_is_never_replaced(
-    v4_mobile: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_onednn_asked_for_strictly_is_never_replaced(v4_mobile: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paddle_._Loaded, "infer", refusing(REFUSAL))
     with pytest.raises(BackendMismatch, match="ArrayAttribute"):
         PaddleBackend(v4_mobile, "cpu", {"onednn": True}).open()
@@ -101,13 +104,27 @@ def test_onnx_alone_is_refused(tmp_path: Path) -> None:
         PaddleBackend(model, "cpu").open()
 
 
-def test_damaged_files_are_a_backend_error_that_names_the_model(tmp_path: Path) -> None:
-    (tmp_path / "inference.pdmodel").write_bytes(b"\x08\x01 no program")
-    (tmp_path / "inference.pdiparams").write_bytes(b"none")
-    files = ModelFiles(tmp_path / "inference.pdmodel", tmp_path / "inference.pdiparams")
-    model = Model("m", tmp_path, files, InputSpec(), ("a",))
-    with pytest.raises(BackendError, match="could not load"):
-        PaddleBackend(model, "cpu", {"onednn": False}).open()
+@pytest.mark.parametrize("damaged", ["inference.pdmodel", "inference.pdiparams"])
+def test_truncated_files_are_a_backend_error_that_names_the_model(
+    v4_mobile_dir: Path, tmp_path: Path, damaged: str
+) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(v4_mobile_dir, directory)
+    content = (directory / damaged).read_bytes()
+    (directory / damaged).write_bytes(content[: len(content) // 2])
+    with pytest.raises(BackendError, match=f"could not load {directory}"):
+        PaddleBackend(load_model(directory), "cpu", {"onednn": False}).open()
+
+
+@pytest.mark.parametrize("content", [b"<html>not found</html>", b"version https://git-lfs.github.com/spec/v1", b""])
+def test_a_program_that_never_was_one_is_refused_before_it_crashes_paddle(
+    v4_mobile_dir: Path, tmp_path: Path, content: bytes
+) -> None:
+    directory = tmp_path / "model"
+    shutil.copytree(v4_mobile_dir, directory)
+    (directory / "inference.pdmodel").write_bytes(content)
+    with pytest.raises(ModelFormatError, match=r"inference\.pdmodel: program: not a Paddle program"):
+        PaddleBackend(load_model(directory), "cpu").open()
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,8 @@ def test_unknown_name_suggests_the_nearest(model: Model) -> None:
         create_backend("padle", model)
 
 
-def test_missing_library_is_a_sentence_with_the_install_line(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_library_is_a_sentence_with_the_install_line(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paddle", None)
     assert not availability(backend_specs()["paddle"]).available
-    with pytest.raises(
-        BackendUnavailable, match=r"not installed; install it with: pip install 'ocrhpi\[paddle\]'"
-    ):
+    with pytest.raises(BackendUnavailable, match=r"not installed; install it with: pip install 'ocrhpi\[paddle\]'"):
         create_backend("paddle", model)

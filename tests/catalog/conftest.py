@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FAST = Limits(
-    connect_timeout_s=2, silence_timeout_s=5, min_bytes_per_s=1, window_s=5, attempts=3, backoff_s=0.01
-)
+FAST = Limits(connect_timeout_s=2, silence_timeout_s=5, min_bytes_per_s=1, window_s=5, attempts=3, backoff_s=0.01)
 """Short waits, but no limit that a busy machine could break by being slow."""
 
 MODEL = "PP-OCRv5_mobile_rec"

@@ -47,8 +47,7 @@ def test_threads_fetch_once(server: FileServer, slow_hub: FileHost, tmp_path: Pa
 def test_processes_fetch_once(server: FileServer, slow_hub: FileHost, tmp_path: Path) -> None:
     command = [sys.executable, "-c", CHILD, MODEL, slow_hub.endpoint, str(tmp_path)]
     children = [
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     for child in children:
         assert child.stdout is not None

@@ -36,9 +36,7 @@ def test_an_announced_hash_that_fits(server: FileServer, downloader: Downloader,
     assert file.sha256 == SHA256
 
 
-def test_a_wrong_hash_is_refused_and_leaves_nothing(
-    server: FileServer, downloader: Downloader, target: Path
-) -> None:
+def test_a_wrong_hash_is_refused_and_leaves_nothing(server: FileServer, downloader: Downloader, target: Path) -> None:
     with pytest.raises(SourceFailed, match=f"SHA-256 is {SHA256}, expected {'0' * 64}"):
         downloader.download(redirected(server, "0" * 64), target, sha256_header=HEADER)
     assert list(target.parent.iterdir()) == []
@@ -50,9 +48,7 @@ def test_a_git_hash_is_no_sha256(server: FileServer, downloader: Downloader, tar
     assert not file.sha256_known
 
 
-def test_a_damaged_part_costs_one_more_attempt(
-    server: FileServer, downloader: Downloader, target: Path
-) -> None:
+def test_a_damaged_part_costs_one_more_attempt(server: FileServer, downloader: Downloader, target: Path) -> None:
     url = redirected(server, SHA256)
     partial = PartialFile.beside(target)
     partial.begin(url, '"v1"')

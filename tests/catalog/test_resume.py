@@ -31,9 +31,7 @@ def one_attempt() -> Iterator[Downloader]:
     downloader.close()
 
 
-def test_a_truncated_body_is_resumed_within_the_call(
-    server: FileServer, downloader: Downloader, target: Path
-) -> None:
+def test_a_truncated_body_is_resumed_within_the_call(server: FileServer, downloader: Downloader, target: Path) -> None:
     downloader.download(server.serve("/file", CONTENT, cuts=[500, 700]), target)
     assert target.read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=500-", "bytes=1200-"]
@@ -52,9 +50,7 @@ def test_a_truncated_body_is_resumed_by_the_next_call(
     assert server.ranges == [None, "bytes=500-"]
 
 
-def test_a_server_without_ranges_sends_all_again(
-    server: FileServer, downloader: Downloader, target: Path
-) -> None:
+def test_a_server_without_ranges_sends_all_again(server: FileServer, downloader: Downloader, target: Path) -> None:
     downloader.download(server.serve("/file", CONTENT, cuts=[500], ranges=False), target)
     assert target.read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=500-"]
@@ -81,9 +77,7 @@ def test_without_a_strong_etag_it_begins_anew(
     assert server.ranges == [None, None]
 
 
-def test_a_part_that_is_too_long_is_thrown_away(
-    server: FileServer, downloader: Downloader, target: Path
-) -> None:
+def test_a_part_that_is_too_long_is_thrown_away(server: FileServer, downloader: Downloader, target: Path) -> None:
     url = server.serve("/file", CONTENT)
     partial = PartialFile.beside(target)
     partial.begin(url, '"v1"')

@@ -69,26 +69,20 @@ def test_a_hub_gives_the_present_format(
     assert server.paths == [f"/{MODEL}/{name}" for name in FILES]
 
 
-def test_a_hub_gives_the_old_format(
-    server: FileServer, hub: FileHost, downloader: Downloader, tmp_path: Path
-) -> None:
+def test_a_hub_gives_the_old_format(server: FileServer, hub: FileHost, downloader: Downloader, tmp_path: Path) -> None:
     del server.routes[f"/{MODEL}/inference.json"]
     server.serve(f"/{MODEL}/inference.pdmodel", b"network")
     files = hub.deliver(MODEL, tmp_path, downloader)
     assert [file.path.name for file in files] == ["inference.yml", "inference.pdmodel", "inference.pdiparams"]
 
 
-def test_a_hub_without_a_network(
-    server: FileServer, hub: FileHost, downloader: Downloader, tmp_path: Path
-) -> None:
+def test_a_hub_without_a_network(server: FileServer, hub: FileHost, downloader: Downloader, tmp_path: Path) -> None:
     del server.routes[f"/{MODEL}/inference.json"]
     with pytest.raises(FileAbsent, match=r"inference\.pdmodel: HTTP 404"):
         hub.deliver(MODEL, tmp_path, downloader)
 
 
-def test_an_archive_is_unpacked_and_removed(
-    server: FileServer, downloader: Downloader, tmp_path: Path
-) -> None:
+def test_an_archive_is_unpacked_and_removed(server: FileServer, downloader: Downloader, tmp_path: Path) -> None:
     url = server.serve(f"/{MODEL}_infer.tar", model_tar({**FILES, "README.md": b"no"}))
     files = ArchiveHost("files", server.url).deliver(MODEL, tmp_path, downloader)
     assert {file.path.name: file.path.read_bytes() for file in files} == FILES

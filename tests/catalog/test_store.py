@@ -128,9 +128,7 @@ def test_a_file_of_another_size_does_not_count(
         {"files": {"inference.yml": {}}},
     ],
 )
-def test_a_manifest_that_does_not_fit_does_not_count(
-    fetched: Path, tmp_path: Path, change: dict[str, object]
-) -> None:
+def test_a_manifest_that_does_not_fit_does_not_count(fetched: Path, tmp_path: Path, change: dict[str, object]) -> None:
     manifest = fetched / "ocrhpi_manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | change))
     assert locate(MODEL, cache_dir=tmp_path) is None

@@ -49,9 +49,7 @@ def test_a_busy_server_is_asked_again(server: FileServer, downloader: Downloader
     assert len(server.requests) == 3
 
 
-def test_a_server_that_stays_busy_is_given_up(
-    server: FileServer, downloader: Downloader, target: Path
-) -> None:
+def test_a_server_that_stays_busy_is_given_up(server: FileServer, downloader: Downloader, target: Path) -> None:
     url = server.serve("/file", CONTENT, statuses=[503] * 9)
     with pytest.raises(SourceFailed, match=r"inference\.pdiparams: HTTP 503.*attempts made: 3"):
         downloader.download(url, target)

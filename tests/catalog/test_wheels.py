@@ -62,9 +62,7 @@ def test_the_real_models_arrive_whole(wheel_cache: Path, model: str, files: set[
     ("model", "size", "first", "last", "wide_space"),
     [(V4, 6623, "'", "懮", 5709), (V6, 18708, "!", "🛅", 1748)],
 )
-def test_the_vocabulary(
-    wheel_cache: Path, model: str, size: int, first: str, last: str, wide_space: int
-) -> None:
+def test_the_vocabulary(wheel_cache: Path, model: str, size: int, first: str, last: str, wide_space: int) -> None:
     post = read_config(wheel_cache / "models" / model)["PostProcess"]
     vocabulary = post["character_dict"]
     assert post["name"] == "CTCLabelDecode"

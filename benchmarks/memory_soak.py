@@ -1,0 +1,67 @@
+"""Stream lines of mixed widths through ``predict_iter`` and print the resident set: it must stay flat.
+
+Run it with ``python -m benchmarks.memory_soak``. The lines are noise with dark strokes, made on the fly, up to
+``--widest`` pixels wide; what they say does not matter. After the warm-up the resident set may grow by
+``--allowed`` MiB, else it exits with 1.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+import psutil
+
+from ocrhpi import TextRecognition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ocrhpi.values import Pixels
+
+REPORTS = 20
+WARM_UP_SHARE = 0.1
+
+
+def noise_lines(count: int, widest: int) -> Iterator[Pixels]:
+    """Yield ``count`` images 48 high: two thirds 40 to 320 wide, as most lines are, the others up to ``widest``."""
+    chance = np.random.default_rng(0)
+    for _ in range(count):
+        width = int(chance.integers(40, 321) if chance.random() < 2 / 3 else chance.integers(321, widest + 1))
+        line = np.full((48, width, 3), 230, np.uint8)
+        line[8:40, chance.integers(0, width, width // 4)] = 30
+        yield line
+
+
+@click.command()
+@click.option("--lines", "count", default=20_000, show_default=True)
+@click.option("--widest", default=1000, show_default=True, help="Pixels.")
+@click.option("--batch_size", default=8, show_default=True)
+@click.option("--model_name", default="PP-OCRv4_mobile_rec", show_default=True)
+@click.option("--allowed", default=64.0, show_default=True, help="MiB the resident set may grow after the warm-up.")
+def main(count: int, widest: int, batch_size: int, model_name: str, allowed: float) -> None:
+    """Read LINES lines and watch the resident set."""
+    process = psutil.Process()
+    after_warm_up = 0.0
+    with TextRecognition(model_name) as recognition:
+        print(recognition.effective)
+        start = time.perf_counter()
+        for number, _ in enumerate(recognition.predict_iter(noise_lines(count, widest), batch_size), start=1):
+            if number % max(1, count // REPORTS) == 0:
+                resident = process.memory_info().rss / 2**20
+                if not after_warm_up and number >= WARM_UP_SHARE * count:
+                    after_warm_up = resident
+                print(
+                    f"{number:>7} lines  {time.perf_counter() - start:7.1f} s  resident {resident:7.1f} MiB",
+                    flush=True,
+                )
+    growth = process.memory_info().rss / 2**20 - after_warm_up
+    print(f"growth after the warm-up: {growth:+.1f} MiB (allowed {allowed:g})")
+    sys.exit(growth > allowed)
+
+
+if __name__ == "__main__":
+    main()

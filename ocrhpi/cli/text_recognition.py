@@ -1,0 +1,86 @@
+"""``ocrhpi text_recognition``: the flags of ``paddleocr text_recognition`` and a few more."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from ocrhpi.text_recognition import DEFAULT_MODEL_NAME, TextRecognition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocrhpi.results import TextRecResult
+
+__all__ = ["command"]
+
+_PROGRESS_DELAY_S = 2.0  # short runs show no bar
+
+
+def _switch(name: str, text: str) -> Callable[[Any], Any]:
+    """Return an option that is on when given alone and also takes a value, as the peer's do (``--x True``)."""
+    return click.option(name, type=bool, is_flag=False, flag_value=True, default=None, metavar="[BOOL]", help=text)
+
+
+@click.command("text_recognition", help="Read text lines in images, folders, PDFs and URLs.")
+@click.option("-i", "--input", "inputs", multiple=True, required=True, help="Path, folder or URL; may be repeated.")
+@click.option("--save_path", help="Folder for JSON and pictures of the results.")
+@click.option("--model_name", help=f"Official model name.  [default: {DEFAULT_MODEL_NAME}]")
+@click.option("--model_dir", help="Folder of an exported model, or a bare ONNX file.")
+@click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if the engine has one]")
+@click.option("--batch_size", type=int, default=1, show_default=True, help="Most lines in one call of the engine.")
+@click.option(
+    "--on_error",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="At unreadable inputs.",
+)
+@_switch("--return_word_box", "Also print words and their columns.")
+@_switch("--use_hpip", "High-performance mode.")
+@_switch("--enable_hpi", "The same as --use_hpip.")
+@click.option("--hpi_config", help="Configuration of high-performance mode, a YAML file.")
+@click.option("--engine", help="paddle or paddle_static.")
+@click.option("--input_shape", nargs=3, type=int, metavar="C H W", help="Stretch every line to this shape.")
+@_switch("--enable_mkldnn", "oneDNN on the CPU; where it refuses a model plain Paddle runs.")
+@click.option("--mkldnn_cache_capacity", type=int, help="Input shapes that oneDNN remembers.")
+@click.option("--cpu_threads", type=int, help="CPU threads.  [default: the usable cores]")
+@_switch("--use_tensorrt", "No effect in normal mode.")
+@click.option("--precision", help="No effect in normal mode, which is fp32.")
+@_switch("--enable_cinn", "No effect in normal mode.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line to stdout.")
+def command(  # noqa: D103 - click documents it; one parameter an option
+    *,
+    inputs: tuple[str, ...],
+    save_path: str | None,
+    batch_size: int,
+    on_error: Any,  # noqa: ANN401 - one of the choices
+    as_json: bool,
+    **options: Any,  # noqa: ANN401 - validated by TextRecognition
+) -> None:
+    given = {name: value for name, value in options.items() if value is not None}
+    unread = count = 0
+    with TextRecognition(**given) as recognition:
+        results = recognition.predict_iter(list(inputs), batch_size, on_error=on_error)
+        for result in tqdm(results, unit=" lines", delay=_PROGRESS_DELAY_S, disable=None):
+            _print(result, as_json=as_json)
+            count += 1
+            unread += result["error"] is not None
+            if save_path:
+                result.save_all(save_path)
+    if unread:
+        click.echo(f"{unread} of {count} inputs could not be read", err=True)
+
+
+def _print(result: TextRecResult, *, as_json: bool) -> None:
+    fields = result.json["res"]
+    if as_json:
+        tqdm.write(json.dumps(fields, ensure_ascii=False), file=sys.stdout)
+        return
+    page = "" if fields["page_index"] is None else f"[{fields['page_index']}]"
+    read = f"error: {fields['error']}" if fields.get("error") else f"{fields['rec_text']}  ({fields['rec_score']:.4f})"
+    tqdm.write(f"{fields['input_path']}{page}: {read}", file=sys.stdout)

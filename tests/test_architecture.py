@@ -1,0 +1,102 @@
+"""The arrows of the design: which room may import which, and how light the door is."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ocrhpi
+
+PACKAGE = Path(ocrhpi.__file__).parent
+ENGINES = {"paddle", "paddle2onnx", "onnx", "onnxruntime", "openvino", "tensorrt", "pycuda", "torch", "ray"}
+
+# room -> rooms it may import; every room may also import values, errors and options
+ARROWS = {
+    "values": set(),
+    "errors": set(),
+    "options": set(),
+    "machine": set(),
+    "onnx_metadata": set(),
+    "model": {"onnx_metadata"},
+    "catalog": {"onnx_metadata"},
+    "recognition": set(),
+    "backends": {"model", "machine"},
+    "save_names": set(),
+    "pictures": set(),
+    "results": {"pictures", "save_names"},
+    "predictor": {"recognition", "backends", "model", "results"},
+    "loader": {"predictor", "backends", "model", "catalog"},
+    "text_recognition": {"loader", "backends", "predictor", "recognition", "results"},
+    "cli": {"text_recognition", "catalog", "backends", "results", "__init__"},
+    "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
+}
+COMMON = {"values", "errors", "options"}
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> list[str]:
+    """All modules that a file imports, anywhere in it, type checking included."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.append(node.module or "")
+    return found
+
+
+def name(path: Path) -> str:
+    relative = path.relative_to(PACKAGE).with_suffix("")
+    return ".".join(("ocrhpi", *relative.parts))
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_imports_follow_the_arrows(path: Path) -> None:
+    room = room_of(name(path))
+    assert room in ARROWS, f"{room} is a new room: give it its arrows here and in docs/design"
+    allowed = ARROWS[room] | {room} | (COMMON if room not in COMMON - {"options"} else {"errors", "values"})
+    for module in imports(path):
+        if module.split(".")[0] == "ocrhpi":
+            assert room_of(module) in allowed, f"{name(path)} may not import {module}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_engines_are_imported_by_their_backend_alone_and_inside_functions(path: Path) -> None:
+    own = path.stem.removesuffix("_") if path.parent.name == "backends" else ""
+    assert {module.split(".")[0] for module in imports(path)} & ENGINES <= {own}
+    top_level = [
+        node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not {getattr(node, "module", "") or node.names[0].name for node in top_level} & ENGINES
+
+
+LIGHT = """
+import sys
+{statement}
+heavy = {heavy} & {{module.split(".")[0] for module in sys.modules}}
+sys.exit(f"loaded {{sorted(heavy)}}" if heavy else 0)
+"""
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import ocrhpi", "from ocrhpi.cli import main; main(['--help'], standalone_mode=False)"],
+    ids=["import ocrhpi", "ocrhpi --help"],
+)
+def test_the_door_loads_no_engine_and_no_cv2(statement: str) -> None:
+    program = LIGHT.format(statement=statement, heavy=ENGINES | {"cv2", "PIL", "requests", "pydantic"})
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr

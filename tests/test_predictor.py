@@ -1,0 +1,134 @@
+"""Walk A on a backend without an engine: order, windows, errors, threads."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pytest
+
+from ocrhpi.errors import BackendClosed, OptionError, UnreadableInput, UnsupportedInput
+from ocrhpi.model import Model, ModelFiles
+from ocrhpi.predictor import Predictor
+from ocrhpi.values import InputSpec
+from tests.fakes import StripeBackend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MODEL = Model("stripes", Path("stripes"), ModelFiles(), InputSpec(), tuple("abcdefghijklmnopqrstuvwxyz"))
+
+
+@pytest.fixture
+def predictor() -> Iterator[Predictor]:
+    with Predictor(MODEL, StripeBackend(MODEL).open()) as predictor:
+        yield predictor
+
+
+def line(seed: int) -> np.ndarray:
+    """Vertical stripes of random brightness, of one of a few sizes."""
+    chance = np.random.default_rng(seed)
+    width = int(chance.choice([90, 160, 320, 400, 777]))
+    stripes = np.repeat(chance.integers(0, 256, width // 20 + 1), 20)[:width].astype(np.uint8)
+    return np.tile(stripes[None, :, None], (48, 1, 3))
+
+
+def test_results_come_in_input_order_and_do_not_depend_on_the_batch_size(predictor: Predictor) -> None:
+    lines = [line(seed) for seed in range(60)]
+    alone = [result["rec_text"] for result in predictor.predict_iter(lines)]
+    assert len(set(alone)) > 50, "the lines must differ, else order proves nothing"
+    for batch_size in (2, 7, 64):
+        assert [result["rec_text"] for result in predictor.predict_iter(lines, batch_size=batch_size)] == alone
+
+
+def test_read_takes_lines_that_are_in_memory(predictor: Predictor) -> None:
+    assert predictor.read([]) == []
+
+
+def test_reading_is_lazy_and_runs_few_batches_ahead(predictor: Predictor) -> None:
+    taken = 0
+
+    def stream() -> Iterator[np.ndarray]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield line(taken)
+
+    results = predictor.predict_iter(stream(), batch_size=1)
+    assert taken == 0
+    next(results)
+    assert taken == 1
+    results = predictor.predict_iter(stream(), batch_size=8)
+    next(results)
+    assert taken <= 1 + 8 * 4
+
+
+def test_raise_names_the_file_after_the_results_before_it(predictor: Predictor, tmp_path: Path) -> None:
+    good = tmp_path / "good.png"
+    cv2.imwrite(str(good), line(0))
+    missing = tmp_path / "missing.png"
+    results = predictor.predict_iter([good, good, missing, good], batch_size=8)
+    assert [next(results)["input_path"] for _ in range(2)] == [str(good)] * 2
+    with pytest.raises(UnreadableInput, match=r"missing\.png"):
+        next(results)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_skip_yields_a_result_with_the_error_and_goes_on(predictor: Predictor, tmp_path: Path, batch_size: int) -> None:
+    good = tmp_path / "good.png"
+    cv2.imwrite(str(good), line(0))
+    mixed = [good, tmp_path / "missing.png", None, line(1), b"no image", good]
+    results = list(predictor.predict_iter(mixed, batch_size=batch_size, on_error="skip"))  # type: ignore[arg-type]
+    assert [result["error"] is None for result in results] == [True, False, False, True, False, True]
+    assert results[0]["rec_text"] == results[5]["rec_text"] != ""
+    assert "missing.png" in results[1]["error"]
+    assert (results[1]["rec_text"], results[1]["rec_score"]) == ("", 0.0)
+
+
+def test_unsupported_objects_raise_a_type_error(predictor: Predictor) -> None:
+    with pytest.raises(UnsupportedInput, match="NoneType"):
+        list(predictor.predict_iter(None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "4", True, None])
+def test_batch_sizes_that_do_not_fit(predictor: Predictor, batch_size: object) -> None:
+    with pytest.raises(OptionError, match="batch_size"):
+        predictor.predict_iter([], batch_size=batch_size)  # type: ignore[arg-type]
+
+
+def test_on_error_that_does_not_fit(predictor: Predictor) -> None:
+    with pytest.raises(OptionError, match="expected 'raise' or 'skip'"):
+        predictor.predict_iter([], on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_many_threads_get_the_sequential_results(predictor: Predictor) -> None:
+    jobs = [[line(job * 10 + number) for number in range(10)] for job in range(16)]
+
+    def texts(job: list[np.ndarray]) -> list[str]:
+        return [result["rec_text"] for result in predictor.predict_iter(job, batch_size=4)]
+
+    sequential = [texts(job) for job in jobs]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(texts, jobs)) == sequential
+
+
+def test_word_boxes_are_those_of_the_line_alone(predictor: Predictor) -> None:
+    lines = [line(seed) for seed in range(12)]
+    alone = [next(predictor.predict_iter(one, return_word_box=True))["rec_text"] for one in lines]
+    together = [result["rec_text"] for result in predictor.predict_iter(lines, batch_size=8, return_word_box=True)]
+    assert together == alone
+    for (text, (column_count, words, columns, kinds)), image in zip(alone, lines, strict=True):
+        assert "".join("".join(word) for word in words) == text
+        assert len(words) == len(columns) == len(kinds)
+        steps = max(320, image.shape[1]) // 8
+        assert column_count == pytest.approx(steps * min(1.0, image.shape[1] / 320))
+
+
+def test_closing_closes_the_backend(predictor: Predictor) -> None:
+    predictor.close()
+    predictor.close()
+    with pytest.raises(BackendClosed):
+        list(predictor.predict_iter(line(0)))
