@@ -17,6 +17,9 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Tensor: TypeAlias = npt.NDArray[np.float32]
 """Network input, (N, 3, height, width), float32, C-contiguous, normalised to [-1, 1]; padding is 0."""
 
+Widths: TypeAlias = npt.NDArray[np.int32]
+"""Exact widths of the lines of a batch in pixels, (N,), int32."""
+
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 """Network output, (N, T, classes), float32: the probability of every class at every time step."""
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.registry import BackendSpec
-from ocrhpi.values import Emissions, Tensor
+from ocrhpi.values import Emissions, Tensor, Widths
 
 STRIDE = 8
 
@@ -19,7 +19,8 @@ class StripeBackend(Backend):
     def _open(self) -> Effective:
         return Effective(self.name, "1.0", "cpu", "fp32", 1)
 
-    def _run(self, batch: Tensor) -> Emissions:
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        assert widths is None
         steps = batch.shape[3] // STRIDE
         columns = batch[..., : steps * STRIDE].reshape(*batch.shape[:3], steps, STRIDE)
         brightness = (columns.mean(axis=(1, 2, 4)) + 1) / 2

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ocrhpi.model import Model
-    from ocrhpi.values import Probabilities, Tensor
+    from ocrhpi.values import Probabilities, Tensor, Widths
 
 __all__ = ["Backend", "Effective"]
 
@@ -95,6 +95,11 @@ class Backend(ABC):
         return 1
 
     @property
+    def masked(self) -> bool:
+        """Whether the loaded graph is width-masked: `run` then needs the exact width of every line."""
+        return False
+
+    @property
     def effective(self) -> Effective:
         """What really runs.
 
@@ -125,11 +130,13 @@ class Backend(ABC):
         self._state = "open"
         return self
 
-    def run(self, batch: Tensor) -> Emissions:
+    def run(self, batch: Tensor, widths: Widths | None = None) -> Emissions:
         """Read one batch.
 
         Args:
             batch: (N, 3, H, W), float32, N >= 1, H of the model's input spec, W >= 1.
+            widths: (N,), int32, for a width-masked graph only: the exact width of each line in pixels, from 1
+                to W. Columns beyond it have no effect, and time steps beyond it are blank.
 
         Returns:
             Emissions of (N, T), owned by the caller: the engine never writes to them again.
@@ -141,11 +148,12 @@ class Backend(ABC):
             BackendError: The engine failed.
         """
         self._check(batch)
+        self._check_widths(batch, widths)
         with self._slots:
             if self._state != "open":
                 raise BackendClosed(self.name, self._state)
             try:
-                emissions = self._run(np.ascontiguousarray(batch))
+                emissions = self._run(np.ascontiguousarray(batch), widths)
             except OcrhpiError:
                 raise
             except self.foreign_errors as error:
@@ -180,8 +188,11 @@ class Backend(ABC):
         """Load the model and say what really runs."""
 
     @abstractmethod
-    def _run(self, batch: Tensor) -> Emissions:
-        """Run a checked, C-contiguous batch; return arrays that the engine will not write to again."""
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        """Run a checked, C-contiguous batch; return arrays that the engine will not write to again.
+
+        ``widths`` is given if, and only if, the graph is `masked`.
+        """
 
     @abstractmethod
     def _close(self) -> None:
@@ -210,6 +221,17 @@ class Backend(ABC):
         fits = batch.dtype == np.float32 and batch.ndim == 4 and batch.shape[1:3] == (3, height)  # noqa: PLR2004
         if not fits or 0 in batch.shape:
             raise BatchError(self.name, f"{batch.dtype} of shape {batch.shape}", expected)
+
+    def _check_widths(self, batch: Tensor, widths: Widths | None) -> None:
+        if self._state == "open" and (widths is not None) != self.masked:
+            received, expected = ("no widths", "one") if widths is None else ("widths", "none")
+            raise BatchError(self.name, received, f"{expected} for each line: the graph is masked={self.masked}")
+        if widths is None:
+            return
+        lines, largest = batch.shape[0], batch.shape[3]
+        fits = isinstance(widths, np.ndarray) and widths.dtype == np.int32 and widths.shape == (lines,)
+        if not fits or widths.min() < 1 or widths.max() > largest:
+            raise BatchError(self.name, f"widths {widths!r}", f"int32 of shape ({lines},), from 1 to {largest}")
 
 
 def _first_line(error: Exception) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocrhpi.model import Model
-    from ocrhpi.values import Emissions, Probabilities, Tensor
+    from ocrhpi.values import Emissions, Probabilities, Tensor, Widths
 
 __all__ = ["PaddleBackend", "PaddleOptions"]
 
@@ -110,7 +110,8 @@ class PaddleBackend(Backend):
             notes=notes,
         )
 
-    def _run(self, batch: Tensor) -> Emissions:
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        assert widths is None  # noqa: S101 - no Paddle graph is masked
         assert self._loaded is not None  # noqa: S101 - open, as run() checked
         return self._reduce(self._loaded.infer(batch))
 

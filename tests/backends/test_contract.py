@@ -126,6 +126,12 @@ def test_wrong_batches_are_refused_with_received_and_expected(backend: Backend, 
         backend.run(wrong)
 
 
+def test_widths_are_for_masked_graphs(backend: Backend) -> None:
+    assert not backend.masked
+    with pytest.raises(BatchError, match="masked=False"):
+        backend.run(batch(2, 320), np.array([100, 320], np.int32))
+
+
 def test_life_cycle(name: str, tiny: Model) -> None:
     backend = make(name, tiny)
     with pytest.raises(BackendClosed, match="call open"):
