@@ -29,8 +29,8 @@ NAME_METADATA_KEY = "model_name"
 # Operators of PreProcess.transform_ops. The last two prepare labels for training; inference skips them.
 _TRANSFORMS = ("DecodeImage", "RecResizeImg", "MultiLabelEncode", "KeepKeys")
 _CHANNELS = 3
-# PaddleX puts the text of exactly these models into visual order (right-to-left scripts).
-_VISUAL_ORDER = ("arabic_PP-OCRv3_mobile_rec", "arabic_PP-OCRv5_mobile_rec")
+# PaddleX passes the text of exactly these models through the bidirectional algorithm.
+_RIGHT_TO_LEFT = ("arabic_PP-OCRv3_mobile_rec", "arabic_PP-OCRv5_mobile_rec")
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class Model:
         return ("", *self.vocabulary, " ")
 
     @property
-    def visual_order(self) -> bool:
-        """Whether the text is to be put into visual order, as PaddleX does for its Arabic-script models."""
-        return self.name in _VISUAL_ORDER
+    def right_to_left(self) -> bool:
+        """Whether the network emits a right-to-left script as it stands in the image, from left to right."""
+        return self.name in _RIGHT_TO_LEFT
 
     @cached_property
     def fingerprint(self) -> str:

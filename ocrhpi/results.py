@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import secrets
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from ocrhpi.errors import UnreadableInput
+from ocrhpi.errors import OptionError, UnreadableInput
 from ocrhpi.pictures import captioned
 from ocrhpi.save_names import SaveNames
 
@@ -29,6 +31,8 @@ Text: TypeAlias = str
 StrPath: TypeAlias = Path | str
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+_OTHER_IMAGE_SUFFIXES = (".gif", ".pbm", ".pgm", ".ppm", ".pnm", ".dib", ".ras", ".sr", ".jp2", ".avif", ".heic")
+_MOST_STEM_BYTES = 200  # file systems allow 255 for a name; page, number and "_res.json" come on top
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
 
 
@@ -76,15 +80,16 @@ class TextRecResult(dict[str, Any]):
         fields = {
             "input_path": self["input_path"],
             "page_index": self["page_index"],
-            "rec_text": list(text) if isinstance(text, tuple) else text,
+            "rec_text": list(copy.deepcopy(text)) if isinstance(text, tuple) else text,
             "rec_score": float(self["rec_score"]),
         }
-        return {"res": {**fields, "error": self["error"]} if self["error"] is not None else fields}
+        error = self.get("error")
+        return {"res": fields if error is None else {**fields, "error": error}}
 
     @property
     def str(self) -> dict[Text, dict[Text, Any]]:
         """``{"res": {...}}`` without the image."""
-        hidden = {"input_img"} if self["error"] is not None else {"input_img", "error"}
+        hidden = {"input_img", "error"} if self.get("error") is None else {"input_img"}
         return {"res": {key: value for key, value in self.items() if key not in hidden}}
 
     @property
@@ -92,12 +97,13 @@ class TextRecResult(dict[str, Any]):
         """``{"res": picture}``: the line with "text (score)" below it, a PIL image.
 
         Raises:
-            UnreadableInput: The input could not be read, so there is nothing to show.
+            UnreadableInput: The input could not be read, or its image was taken out of the result.
             OptionError: A font file named by the environment cannot be read.
         """
         if self["input_img"] is None:
             where = self["input_path"] or "this input"
-            raise UnreadableInput(where, "it could not be read, so there is no picture of it", self["page_index"])
+            reason = "input_img is None" if self.get("error") is None else "it could not be read"
+            raise UnreadableInput(where, f"{reason}, so there is no picture of it", self["page_index"])
         text = self["rec_text"]
         shown = text[0] if isinstance(text, tuple) else text
         return {"res": captioned(self["input_img"], f"{shown} ({self['rec_score']:.4f})")}
@@ -110,7 +116,7 @@ class TextRecResult(dict[str, Any]):
         *,
         json_format: bool | None = None,
     ) -> None:
-        """Write the result to stdout.
+        """Write the result to stdout; what stdout cannot encode is escaped.
 
         Args:
             format_json: As JSON; else as a dict.
@@ -120,6 +126,10 @@ class TextRecResult(dict[str, Any]):
         """
         as_json = format_json if json_format is None else json_format
         text = json.dumps(self.json, indent=indent, ensure_ascii=ensure_ascii) if as_json else f"{self.str}"
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            text = json.dumps(self.json, indent=indent) if as_json else ascii(self.str)
         print(text)  # noqa: T201 - that is what was asked for
 
     def save_to_json(
@@ -134,10 +144,11 @@ class TextRecResult(dict[str, Any]):
             The file written.
         """
         path = Path(save_path)
-        if path.suffix.lower() != ".json":
+        if not _names_file(path, (".json",)):
             path = path / f"{self._name_in(path)}_res.json"
         content = json.dumps(self.json["res"], indent=indent, ensure_ascii=ensure_ascii)
-        return _write(path, lambda file: file.write(content.encode("utf-8", "surrogatepass")))
+        # A path that is not valid text holds lone surrogates; their escapes are JSON's own, so they come back.
+        return _write(path, lambda file: file.write(content.encode("utf-8", "backslashreplace")))
 
     def save_to_img(self, save_path: StrPath) -> Path:
         """Save the picture: to ``save_path`` if it ends as an image, else as ``<name>_res<suffix of the input>``.
@@ -146,32 +157,45 @@ class TextRecResult(dict[str, Any]):
             The file written.
 
         Raises:
-            UnreadableInput: The input could not be read, so there is nothing to show.
+            UnreadableInput: The input could not be read, or its image was taken out of the result.
+            OptionError: ``save_path`` ends as an image of a format that is not written.
         """
         picture = self.img["res"]
         path = Path(save_path)
-        if path.suffix.lower() not in _IMAGE_SUFFIXES:
-            suffix = Path(_file_name(self["input_path"] or "")).suffix
-            suffix = suffix if suffix.lower() in _IMAGE_SUFFIXES else ".png"
-            path = path / f"{self._name_in(path)}_res{suffix}"
+        if _names_file(path, _OTHER_IMAGE_SUFFIXES):
+            known = ", ".join(_IMAGE_SUFFIXES)
+            raise OptionError("save_path", f"received {str(path)!r}; pictures are written as one of {known}")
+        if not _names_file(path, _IMAGE_SUFFIXES):
+            path = path / f"{self._name_in(path)}_res{self._picture_suffix()}"
         return _write(path, lambda file: picture.save(file, _pillow_format(path)))
 
     def save_all(self, save_path: StrPath) -> list[Path]:
-        """Save JSON and picture into the directory ``save_path``; of an input with an error, the JSON.
+        """Save JSON and picture into the directory ``save_path``; where there is no image, the JSON only.
+
+        A ``save_path`` that names a file, JSON or image, gets the other one beside it.
 
         Returns:
             The files written.
         """
-        saved = [self.save_to_json(save_path)]
-        if self["error"] is None:
-            saved.append(self.save_to_img(save_path))
-        return saved
+        path = as_json = as_picture = Path(save_path)
+        if _names_file(path, (".json",)):
+            as_picture = path.with_suffix(self._picture_suffix())
+        elif _names_file(path, _IMAGE_SUFFIXES + _OTHER_IMAGE_SUFFIXES):
+            as_json = path.with_suffix(".json")
+        saved = [] if self["input_img"] is None else [self.save_to_img(as_picture)]
+        return [self.save_to_json(as_json), *saved]
+
+    def _picture_suffix(self) -> Text:
+        suffix = Path(_file_name(self["input_path"] or "")).suffix
+        return suffix if suffix.lower() in _IMAGE_SUFFIXES else ".png"
 
     def _name_in(self, directory: Path) -> Text:
+        # Before a name is looked for: in something that is no directory, none would ever be free.
+        directory.mkdir(parents=True, exist_ok=True)
         input_path, page_index = self["input_path"], self["page_index"]
         if input_path is None:
             return self._names.claim(directory, self._stem, (None, None, self._token))
-        stem = _UNSAFE.sub("_", Path(_file_name(input_path)).stem) or "input"
+        stem = _shortened(_UNSAFE.sub("_", Path(_file_name(input_path)).stem)) or "input"
         base = stem if page_index is None else f"{stem}_{page_index}"
         return self._names.claim(directory, base, (input_path, page_index, ""))
 
@@ -187,6 +211,17 @@ def _file_name(input_path: str) -> str:
     if input_path.startswith(("http://", "https://")):
         return unquote(urlsplit(input_path).path).rstrip("/").rpartition("/")[2]
     return Path(input_path).name
+
+
+def _shortened(stem: str) -> str:
+    # "surrogateescape" is how Python holds the bytes of a file name that are not text.
+    content = stem.encode("utf-8", "surrogateescape")
+    return stem if len(content) <= _MOST_STEM_BYTES else content[:_MOST_STEM_BYTES].decode("utf-8", "ignore")
+
+
+def _names_file(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Whether ``path`` means a file of this kind, not a directory to save into."""
+    return path.suffix.lower() in suffixes and not path.is_dir()
 
 
 def _pillow_format(path: Path) -> str:

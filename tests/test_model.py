@@ -42,7 +42,7 @@ def test_present_format(tiny_dir: Path) -> None:
     assert model.files.onnx is None
     assert model.spec == InputSpec(height=48, base_width=320)
     assert model.labels == ("", *VOCABULARY, " ")
-    assert not model.visual_order
+    assert not model.right_to_left
 
 
 def test_old_format(v4_mobile_dir: Path) -> None:
@@ -86,9 +86,9 @@ def test_rgb_and_other_sizes(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["arabic_PP-OCRv3_mobile_rec", "arabic_PP-OCRv5_mobile_rec"])
-def test_arabic_models_read_visual_order(directory: Path, name: str) -> None:
+def test_arabic_models_read_right_to_left(directory: Path, name: str) -> None:
     change(directory, "Global.model_name", name)
-    assert load_model(directory).visual_order
+    assert load_model(directory).right_to_left
 
 
 def test_fingerprint_names_everything_that_decides_the_text(directory: Path) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
+import os
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrhpi.errors import UnreadableInput
+from ocrhpi.errors import OptionError, UnreadableInput
 from ocrhpi.results import SaveNames, TextRecResult
 from ocrhpi.values import LineImage, TextLine, UnreadableLine, WordBoxes
 
@@ -178,5 +181,132 @@ def test_copies_save_under_the_same_name(tmp_path: Path) -> None:
 
 
 def test_lone_surrogates_do_not_break_saving(tmp_path: Path) -> None:
-    result("in/\udcff.png").save_all(tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    saved = result("in/\udcff.png").save_to_json(tmp_path)
+    assert json.loads(saved.read_text("utf-8"))["input_path"] == "in/\udcff.png"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_print_to_a_stdout_that_cannot_say_it(monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
+    content = io.BytesIO()
+    with io.TextIOWrapper(content, encoding="ascii") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        result().print(format_json=as_json)
+        stdout.flush()
+        printed = content.getvalue()
+    assert b"\\u4f60\\u597d" in printed
+    assert not as_json or json.loads(printed) == result().json
+
+
+@pytest.mark.parametrize(
+    ("given", "saved"),
+    [("mine.json", {"mine.json", "mine.jpg"}), ("mine.png", {"mine.json", "mine.png"})],
+)
+def test_save_all_to_a_file_puts_the_other_beside_it(tmp_path: Path, given: str, saved: set[str]) -> None:
+    written = result("in/a.jpg").save_all(tmp_path / given)
+    assert {path.name for path in tmp_path.iterdir()} == saved == {path.name for path in written}
+
+
+def test_an_error_saved_to_an_image_file_leaves_its_json(tmp_path: Path) -> None:
+    assert failed().save_all(tmp_path / "x.png") == [tmp_path / "x.json"]
+
+
+def test_a_picture_format_that_is_not_written_is_refused(tmp_path: Path) -> None:
+    for save in (result().save_to_img, result().save_all):
+        with pytest.raises(OptionError, match=r"x\.gif.*\.png"):
+            save(tmp_path / "x.gif")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_may_look_like_a_file(tmp_path: Path) -> None:
+    for name in ("x.json", "x.png"):
+        (tmp_path / name).mkdir()
+        assert {path.parent.name for path in result().save_all(tmp_path / name)} == {name}
+
+
+def test_a_file_is_no_directory_to_save_into(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("x")
+    for save in (result().save_to_json, result().save_to_img):
+        with pytest.raises(FileExistsError):
+            save(tmp_path / "taken")
+
+
+def test_long_names_are_cut_and_stay_apart(tmp_path: Path) -> None:
+    names = SaveNames()
+    for end in "ab":
+        result(f"in/{'长' * 90}{end}.png", names=names).save_all(tmp_path)
+    assert len(list(tmp_path.glob("*_res.json"))) == len(list(tmp_path.glob("*_res.png"))) == 2
+
+
+def test_a_result_without_its_image(tmp_path: Path) -> None:
+    one = result()
+    one["input_img"] = None
+    with pytest.raises(UnreadableInput, match="input_img is None"):
+        _ = one.img
+    assert [path.name for path in one.save_all(tmp_path)] == ["a_res.json"]
+
+
+def test_json_shares_nothing_with_the_result() -> None:
+    boxes = WordBoxes(40.0, [["a"]], [[3]], ["en&num"])
+    one = TextRecResult.of_line(LineImage(PIXELS), TextLine("a", 0.5, boxes), SaveNames())
+    one.json["res"]["rec_text"][1][1].clear()
+    assert one["rec_text"][1][1] == [["a"]]
+
+
+def saved_in(directory: Path) -> dict[str, str]:
+    return {path.name: json.loads(path.read_text("utf-8"))["input_path"] for path in directory.glob("*_res.json")}
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]])
+def test_a_later_run_finds_the_names_of_an_earlier_one_in_any_order(tmp_path: Path, order: list[int]) -> None:
+    inputs = ["x/a.png", "y/a.png", "x/a-2.png", "z/a.png"]
+    for run in (range(4), order):
+        names = SaveNames()
+        for index in run:
+            result(inputs[index], names=names).save_all(tmp_path)
+        if run is not order:
+            first = saved_in(tmp_path)
+    assert saved_in(tmp_path) == first
+    assert sorted(first.values()) == sorted(inputs)
+
+
+def test_names_that_differ_in_case_or_form_only_count_as_equal(tmp_path: Path) -> None:
+    names = SaveNames()
+    inputs = ["x/a.png", "x/A.png", "x/\u00e9.png", "x/e\u0301.png"]
+    saved = [result(one, names=names).save_to_json(tmp_path).name for one in inputs]
+    assert saved == ["a_res.json", "A-2_res.json", "\u00e9_res.json", "e\u0301-2_res.json"]
+
+
+def test_pickled_results_do_not_carry_the_names_of_all_others(tmp_path: Path) -> None:
+    names = SaveNames()
+    one = result(names=names)
+    before = len(pickle.dumps(one))
+    for number in range(100):
+        names.claim(tmp_path, f"s{number}", (f"in/s{number}", None, ""))
+    assert len(pickle.dumps(one)) == before
+
+
+def test_many_inputs_of_one_name_are_named_in_one_look_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        result(f"{number}/a.png").save_to_json(tmp_path)
+    looked: list[Path] = []
+
+    def lstat(path: Path) -> os.stat_result:
+        looked.append(path)
+        return os.lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    names = SaveNames()
+    for number in reversed(range(60)):
+        names.claim(tmp_path, "a", (f"{number}/a.png", None, ""))
+    assert len(looked) == len(set(looked)) == 60
+
+
+def test_a_directory_that_cannot_be_searched_is_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "lstat", refused)
+    with pytest.raises(PermissionError):
+        SaveNames().claim(tmp_path, "a", ("x/a.png", None, ""))

@@ -1,4 +1,4 @@
-"""Visual order for right-to-left scripts: PaddleOCR's Arabic models are trained on, and return, visual text."""
+"""Reading order for right-to-left scripts, which PaddleOCR's networks emit as they stand in the image."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ocrhpi.values import TextLine
 
-__all__ = ["to_visual_order"]
+__all__ = ["to_reading_order"]
 
 
-def to_visual_order(line: TextLine) -> TextLine:
-    """Reorder the text by the Unicode bidirectional algorithm (UAX #9); word boxes stay as they were read."""
+def to_reading_order(line: TextLine) -> TextLine:
+    """Turn the right-to-left runs of the text around, by the Unicode bidirectional algorithm (UAX #9), as PaddleX does.
+
+    Word boxes stay as they were read, from left to right.
+    """
     from bidi import get_display  # noqa: PLC0415 - needed by a few models only
 
     return replace(line, text=str(get_display(line.text)))
