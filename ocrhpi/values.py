@@ -93,10 +93,12 @@ class Emissions:
     Attributes:
         indices: (N, T), int32, class indices; 0 is the CTC blank.
         probs: (N, T), float32, probability of that class.
+        steps: (N,), int32, how many time steps of each line are its own; those after are blank. None: all are.
     """
 
     indices: npt.NDArray[np.int32]
     probs: npt.NDArray[np.float32]
+    steps: npt.NDArray[np.int32] | None = None
 
     @classmethod
     def from_probabilities(cls, probabilities: Probabilities) -> Emissions:

@@ -12,6 +12,7 @@ from ocrhpi.catalog import fetch
 from ocrhpi.model import Model, load_model
 from ocrhpi.text_recognition import TextRecognition
 from tests.tiny_model import write_tiny_model
+from tests.tiny_onnx import write_tiny_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,14 @@ def v6_small_dir(models_dir: Path) -> Path:
 def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny network with random weights in Paddle's present format (PIR)."""
     return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_both_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny networks for every engine: one in Paddle's format, and another, of the same classes, as ONNX."""
+    directory = write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+    write_tiny_onnx(directory / "inference.onnx")
+    return directory
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "Effective"]
 
+# How lines begin that engines put before the one that tells.
+_NOISE = ("---", "C++ Traceback", "Error Message Summary", "Exception from")
+
 
 @dataclass(frozen=True)
 class Effective:
@@ -237,7 +240,5 @@ class Backend(ABC):
 def _first_line(error: Exception) -> str:
     """Engines put a C++ trace around the one line that tells; keep that line."""
     lines = [line.strip() for line in str(error).splitlines()]
-    telling = [
-        line for line in lines if line and not line.startswith(("---", "C++ Traceback", "Error Message Summary"))
-    ]
+    telling = [line for line in lines if line and not line.startswith(_NOISE)]
     return f"{type(error).__name__}: {telling[0][:300] if telling else 'no message'}"

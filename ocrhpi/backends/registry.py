@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.errors import BackendError, BackendUnavailable, UnknownBackend
@@ -41,6 +41,8 @@ class BackendSpec:
         modules: Modules that must be importable.
         distributions: Installed packages that may carry the engine; the first one present tells the version.
         install: The command that installs what is missing.
+        onnx_head: For a backend that runs exported ONNX: the head that suits it best where nothing was measured, see
+            `ocrhpi.tuning.heads`. None: it reads the files of the model directory itself.
         fault: Why a third party's entry could not be read; None for a good one.
     """
 
@@ -49,6 +51,7 @@ class BackendSpec:
     modules: tuple[str, ...]
     distributions: tuple[str, ...]
     install: str
+    onnx_head: str | None = None
     fault: str | None = None
 
 
@@ -74,6 +77,22 @@ _BUILT_IN = (
         modules=("paddle",),
         distributions=("paddlepaddle", "paddlepaddle-gpu"),
         install="pip install 'ocrhpi[paddle]'",
+    ),
+    BackendSpec(
+        name="openvino",
+        target="ocrhpi.backends.openvino_:OpenVinoBackend",
+        modules=("openvino",),
+        distributions=("openvino",),
+        install="pip install 'ocrhpi[openvino]'",
+        onnx_head="full",
+    ),
+    BackendSpec(
+        name="onnxruntime",
+        target="ocrhpi.backends.onnxruntime_:OnnxRuntimeBackend",
+        modules=("onnxruntime",),
+        distributions=("onnxruntime", "onnxruntime-gpu"),
+        install="pip install 'ocrhpi[onnxruntime]'",
+        onnx_head="argmax",
     ),
 )
 
@@ -106,7 +125,7 @@ def _external(entry: importlib.metadata.EntryPoint) -> BackendSpec:
 
 
 def _with_fault(spec: BackendSpec, fault: str) -> BackendSpec:
-    return BackendSpec(spec.name, spec.target, spec.modules, spec.distributions, spec.install, fault)
+    return replace(spec, fault=fault)
 
 
 def availability(spec: BackendSpec) -> Availability:

@@ -13,6 +13,7 @@ from ocrhpi.errors import BackendClosed, BackendError, BatchError, ModelFormatEr
 from ocrhpi.model import Model, load_model
 from tests.fakes import StripeBackend
 from tests.tiny_model import write_config, write_tiny_model
+from tests.tiny_onnx import write_tiny_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,8 @@ def make(name: str, model: Model) -> Backend:
 
 
 @pytest.fixture(scope="module")
-def tiny(tiny_dir: Path) -> Model:
-    return load_model(tiny_dir)
+def tiny(tiny_both_dir: Path) -> Model:
+    return load_model(tiny_both_dir)
 
 
 @pytest.fixture(scope="module", params=[*backend_specs(), StripeBackend.name])
@@ -162,6 +163,7 @@ def test_vocabulary_of_another_model_is_refused(name: str, tmp_path: Path) -> No
     if name == StripeBackend.name:
         pytest.skip("the fake has no network whose classes could differ")
     directory = write_tiny_model(tmp_path / "other")
+    write_tiny_onnx(directory / "inference.onnx")
     write_config(directory, PostProcess={"name": "CTCLabelDecode", "character_dict": ["a", "b"]})
     with (
         pytest.raises(ModelFormatError, match="do not belong together"),

@@ -1,0 +1,197 @@
+"""Backend ``openvino``: OpenVINO from ONNX, or from Paddle's old format where there is no ONNX."""
+
+from __future__ import annotations
+
+import queue
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from ocrhpi.backends.base import Backend, Effective
+from ocrhpi.backends.device import Device
+from ocrhpi.backends.onnx_io import GraphInterface, onnx_file
+from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
+from ocrhpi.machine import usable_cores
+from ocrhpi.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ocrhpi.model import Model
+    from ocrhpi.values import Emissions, Tensor, Widths
+
+__all__ = ["OpenVinoBackend", "OpenVinoOptions"]
+
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+class OpenVinoOptions(Options):
+    """Options of OpenVINO.
+
+    Attributes:
+        precision: Precision of the arithmetic; a device that does not have it is refused, never replaced.
+        hint: ``latency`` puts all threads to one batch, ``throughput`` shares them out to several batches.
+        streams: Batches that are computed at the same time; None leaves it to ``hint``.
+        threads: CPU threads of all streams together; None takes the usable cores.
+        requests: Calls of ``run`` in flight; None is one for each stream.
+        pinning: Tie the threads to cores. Processes that share a machine then meet on the same cores.
+        runtime_cache: Compiled primitives that are kept for shapes seen before, on the CPU.
+        cache_dir: Directory for compiled models, which shortens the next start; None keeps none.
+    """
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    hint: Literal["latency", "throughput"] = "latency"
+    streams: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+    requests: Annotated[int, Field(ge=1)] | None = None
+    pinning: bool = False
+    runtime_cache: Annotated[int, Field(ge=0)] = 2000
+    cache_dir: Annotated[str, Field(min_length=1)] | None = None
+
+
+class OpenVinoBackend(Backend):
+    """OpenVINO on a CPU, or on what else of Intel's the installed OpenVINO finds."""
+
+    name = "openvino"
+    options_type = OpenVinoOptions
+    options: OpenVinoOptions
+
+    def __init__(self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None) -> None:
+        super().__init__(model, device, options)
+        self._interface: GraphInterface | None = None
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    @property
+    def parallel_requests(self) -> int:
+        """The option ``requests``, or one for each stream."""
+        streams = self._threads if self.options.hint == "throughput" else 1
+        return self.options.requests or self.options.streams or streams
+
+    @property
+    def masked(self) -> bool:
+        """Whether the graph takes ``widths``."""
+        return self._interface is not None and self._interface.masked
+
+    def _open(self) -> Effective:
+        openvino = _import_openvino()
+        core = openvino.Core()
+        name = self._choose_device(core.available_devices)
+        file, network = self._read(openvino, core)
+        inputs, outputs = ([tensor.get_names() for tensor in ends] for ends in (network.inputs, network.outputs))
+        interface = GraphInterface.read(file, inputs, outputs)
+        compiled = core.compile_model(network, name, self._properties(name))
+        effective = self._verified(compiled, str(openvino.get_version()), name)
+        for _ in range(self.parallel_requests):
+            self._idle.put(compiled.create_infer_request())
+        self._interface = interface
+        return effective
+
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        assert self._interface is not None  # noqa: S101 - open, as run() checked
+        request = self._idle.get()
+        try:
+            inputs = {0: batch} if widths is None else {0: batch, 1: widths}
+            # The outputs stay in the engine's memory, so the request is busy until they are reduced.
+            outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
+            return self._interface.emissions(list(outputs.values()), self._reduce)
+        finally:
+            self._idle.put(request)
+
+    def _close(self) -> None:
+        self._idle = queue.SimpleQueue()
+
+    @property
+    def _threads(self) -> int:
+        return self.options.threads or usable_cores()
+
+    def _choose_device(self, available: list[str]) -> str:
+        """Return OpenVINO's name, such as ``GPU.1``, of the device asked for."""
+        asked = self.device or Device("cpu")
+        if asked.kind == "auto":
+            # Not OpenVINO's own AUTO: it changes devices as it runs and does not tell its precision.
+            return next((name for name in available if name.startswith("GPU")), "CPU")
+        names = {_our_name(name): name for name in available}
+        wanted = f"{asked.kind}:{asked.index}" if asked.index else str(asked)  # there is no second CPU
+        if wanted not in names:
+            raise BackendMismatch(self.name, f"device {wanted}", f"OpenVINO finds here: {', '.join(names)}, auto")
+        return names[wanted]
+
+    def _read(self, openvino: Any, core: Any) -> tuple[Path, Any]:  # noqa: ANN401 - OpenVINO's types need it imported
+        files = self.model.files
+        if files.onnx is None and files.paddle_graph and files.paddle_graph.suffix == ".pdmodel":
+            frontend, paths = "paddle", files.source
+        else:
+            frontend, paths = "onnx", (onnx_file(self.model, self.name),)
+        # Asked first: what no front end knows, read_model tries with all of them, with noise on stderr.
+        if not openvino.frontend.FrontEndManager().load_by_framework(frontend).supported(str(paths[0])):
+            raise BackendError(self.name, f"could not read {paths[0]}: not an {frontend.upper()} model, or damaged")
+        try:
+            return paths[0], core.read_model(*paths)
+        except RuntimeError as error:
+            raise BackendError(self.name, f"could not read {paths[0]}: {_telling(error)}") from error
+
+    def _properties(self, device: str) -> dict[str, Any]:
+        options = self.options
+        properties: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
+            "PERFORMANCE_HINT": options.hint.upper(),
+            "PERFORMANCE_HINT_NUM_REQUESTS": self.parallel_requests,
+        }
+        if options.streams:
+            properties["NUM_STREAMS"] = options.streams
+        if options.cache_dir:
+            properties["CACHE_DIR"] = options.cache_dir
+        if device == "CPU":
+            properties["INFERENCE_NUM_THREADS"] = self._threads
+            properties["ENABLE_CPU_PINNING"] = options.pinning
+            properties["CPU_RUNTIME_CACHE_CAPACITY"] = str(options.runtime_cache)
+        return properties
+
+    def _verified(self, compiled: Any, version: str, device: str) -> Effective:  # noqa: ANN401
+        executed = ", ".join(_our_name(name) for name in compiled.get_property("EXECUTION_DEVICES"))
+        if executed != _our_name(device):
+            raise BackendMismatch(self.name, f"device {_our_name(device)}", f"OpenVINO runs on {executed}")
+        names = {theirs: ours for ours, theirs in _PRECISIONS.items()}
+        hint = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        precision = names.get(hint, hint)
+        if precision != self.options.precision:
+            got = f"OpenVINO would run {precision} on {executed}"
+            raise BackendMismatch(self.name, f"precision {self.options.precision}", got)
+        cpu = device == "CPU"
+        threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) if cpu else 0
+        streams = int(compiled.get_property("NUM_STREAMS"))
+        asked = (
+            ("threads", self._threads if cpu else 0, threads),
+            ("streams", self.options.streams or streams, streams),
+        )
+        settings = self.options.model_dump(include={"hint", "runtime_cache", "pinning"} if cpu else {"hint"})
+        return Effective(
+            backend=self.name,
+            engine_version=version,
+            device=executed,
+            precision=precision,
+            threads=threads,
+            settings={**settings, "streams": streams, "requests": self.parallel_requests},
+            notes=tuple(f"{want} {what} asked for, OpenVINO takes {got}" for what, want, got in asked if want != got),
+        )
+
+
+def _our_name(device: str) -> str:
+    kind, _, index = device.lower().partition(".")
+    return str(Device(kind, int(index or 0)))
+
+
+def _telling(error: Exception) -> str:
+    """OpenVINO names its own source files first, and the reason after them."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(("Exception from", "Check '")))[:300]
+
+
+def _import_openvino() -> Any:  # noqa: ANN401 - see above
+    try:
+        import openvino.frontend  # noqa: PLC0415 - engines are imported only by the backend that is opened
+    except ImportError as error:
+        reason = f"it does not import: {error}"
+        raise BackendUnavailable("openvino", reason, "pip install 'ocrhpi[openvino]'") from error
+    return openvino

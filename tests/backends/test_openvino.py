@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from ocrhpi.backends.openvino_ import OpenVinoBackend
+from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, OptionError
+from ocrhpi.machine import usable_cores
+from ocrhpi.model import Model, ModelFiles
+from ocrhpi.predictor import Predictor
+from tests.tiny_onnx import tiny_onnx_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Label
+
+openvino = pytest.importorskip("openvino")
+
+BATCH = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 320)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return tiny_onnx_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def capabilities() -> list[str]:
+    return list(openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+@pytest.mark.parametrize(
+    ("options", "streams"),
+    [
+        ({}, 1),
+        ({"threads": 1}, 1),
+        ({"hint": "throughput", "threads": 1}, 1),
+        ({"hint": "throughput", "streams": 1}, 1),
+        ({"streams": 1, "requests": 3}, 1),
+        ({"pinning": True, "runtime_cache": 0}, 1),
+    ],
+    ids=str,
+)
+def test_settings_are_in_force_and_read_the_same(model: Model, options: dict[str, Any], streams: int) -> None:
+    with OpenVinoBackend(model, "cpu") as default, OpenVinoBackend(model, "cpu", options) as backend:
+        np.testing.assert_array_equal(backend.run(BATCH).indices, default.run(BATCH).indices)
+        effective = backend.effective
+        assert effective.threads == options.get("threads", usable_cores())
+        assert effective.settings["streams"] == streams
+        assert effective.settings["requests"] == backend.parallel_requests == options.get("requests", streams)
+        assert effective.settings["runtime_cache"] == options.get("runtime_cache", default.options.runtime_cache)
+        assert effective.precision == "fp32"
+        assert effective.notes == ()
+
+
+def test_what_openvino_cuts_down_is_noted(model: Model) -> None:
+    with OpenVinoBackend(model, "cpu", {"threads": 4096, "streams": 2048, "requests": 1}) as backend:
+        threads, streams = backend.effective.threads, backend.effective.settings["streams"]
+        assert backend.effective.notes == (
+            f"4096 threads asked for, OpenVINO takes {threads}",
+            f"2048 streams asked for, OpenVINO takes {streams}",
+        )
+
+
+@pytest.mark.parametrize(("precision", "capability"), [("bf16", "BF16"), ("fp16", "FP16")])
+def test_a_precision_runs_or_is_refused(model: Model, capabilities: list[str], precision: str, capability: str) -> None:
+    backend = OpenVinoBackend(model, "cpu", {"precision": precision})
+    if capability not in capabilities:
+        with pytest.raises(BackendMismatch, match=f"asked for precision {precision}, but OpenVINO would run"):
+            backend.open()
+        return
+    with backend, OpenVinoBackend(model, "cpu") as exact:
+        assert backend.effective.precision == precision
+        np.testing.assert_allclose(backend.run(BATCH).probs, exact.run(BATCH).probs, atol=0.05)
+
+
+@pytest.mark.parametrize("device", ["gpu:7", "tpu", "cpu:1"])
+def test_a_device_that_is_not_there_is_never_replaced(model: Model, device: str) -> None:
+    with pytest.raises(BackendMismatch, match=f"asked for device {device}.*, but OpenVINO finds here: .*cpu"):
+        OpenVinoBackend(model, device).open()
+
+
+@pytest.mark.parametrize("device", [None, "auto"])
+def test_without_a_device_one_is_chosen_and_named(model: Model, device: str | None) -> None:
+    with OpenVinoBackend(model, device) as backend:
+        assert backend.effective.device.split(":")[0] in {"cpu", "gpu"}
+
+
+def test_compiled_models_are_cached_where_asked(model: Model, tmp_path: Path) -> None:
+    options = {"cache_dir": str(tmp_path / "cache")}
+    with OpenVinoBackend(model, "cpu") as plain:
+        expected = plain.run(BATCH)
+    for _ in range(2):
+        with OpenVinoBackend(model, "cpu", options) as backend:
+            np.testing.assert_array_equal(backend.run(BATCH).indices, expected.indices)
+        assert list((tmp_path / "cache").iterdir())
+
+
+def test_the_old_paddle_format_needs_no_onnx(v4_mobile: Model, lines_dir: Path, labels: dict[str, Label]) -> None:
+    names = list(labels)[::10]
+    with Predictor(v4_mobile, OpenVinoBackend(v4_mobile, "cpu").open()) as predictor:
+        read = [line["rec_text"] for line in predictor.predict_iter([str(lines_dir / name) for name in names])]
+    assert read == [labels[name].text for name in names]
+
+
+def test_a_damaged_paddle_program_is_an_error_that_names_it(v4_mobile: Model, tmp_path: Path) -> None:
+    graph = tmp_path / "inference.pdmodel"
+    graph.write_bytes(b"<html>not found</html>")
+    files = ModelFiles(paddle_graph=graph, paddle_parameters=v4_mobile.files.paddle_parameters)
+    model = Model("m", tmp_path, files, v4_mobile.spec, v4_mobile.vocabulary)
+    with pytest.raises(BackendError, match=str(graph)):
+        OpenVinoBackend(model, "cpu").open()
+
+
+def test_onnx_wins_over_the_old_paddle_format(v4_mobile: Model, model: Model) -> None:
+    files = ModelFiles(v4_mobile.files.paddle_graph, v4_mobile.files.paddle_parameters, model.files.onnx)
+    both = Model("m", model.path, files, model.spec, model.vocabulary)
+    with OpenVinoBackend(both, "cpu") as backend, OpenVinoBackend(model, "cpu") as onnx:
+        np.testing.assert_array_equal(backend.run(BATCH).indices, onnx.run(BATCH).indices)
+
+
+def test_a_missing_library_is_a_sentence_with_the_install_line(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BackendUnavailable, match=r"pip install 'ocrhpi\[openvino\]'"):
+        OpenVinoBackend(model, "cpu").open()
+
+
+@pytest.mark.parametrize(
+    "options", [{"threads": 0}, {"streams": "2"}, {"precision": "int4"}, {"hint": "fast"}, {"cache_dir": ""}], ids=str
+)
+def test_options_that_do_not_fit(model: Model, options: dict[str, Any]) -> None:
+    with pytest.raises(OptionError, match=next(iter(options))):
+        OpenVinoBackend(model, "cpu", options)
