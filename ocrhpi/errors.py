@@ -6,7 +6,8 @@ OcrhpiError
 │   ├── ModelNotFound          (FileNotFoundError)  a model directory or one of its files is missing
 │   ├── ModelFormatError       (ValueError)         a model file says something we cannot use
 │   ├── UnknownModel           (ValueError)         not the name of an official model
-│   └── DownloadError          (OSError)            no source gave the model
+│   ├── DownloadError          (OSError)            no source gave the model
+│   └── ExportError            (RuntimeError)       a model could not be exported to ONNX, or reads differently there
 ├── InputError
 │   ├── UnsupportedInput       (TypeError)          an object that is no image, path, URL or list of these
 │   └── UnreadableInput        (ValueError)         a file, URL or array that cannot be read as text lines
@@ -40,6 +41,7 @@ __all__ = [
     "BackendUnavailable",
     "BatchError",
     "DownloadError",
+    "ExportError",
     "FeatureUnavailable",
     "InputError",
     "ModelError",
@@ -143,6 +145,21 @@ class DownloadError(ModelError, OSError):
         super().__init__(f"{what} could not be downloaded ({tried}).{' ' + hint if hint else ''}")
         self.what = what
         self.reasons = dict(reasons)
+
+
+class ExportError(ModelError, RuntimeError):
+    """A model could not be exported to ONNX, or the exported graph does not read what its source reads.
+
+    Args:
+        path: The model.
+        step: The step that failed.
+        problem: What happened and, where there is one, the cure; a sentence without the final full stop.
+    """
+
+    def __init__(self, path: Path | str, step: str, problem: str) -> None:
+        super().__init__(_ended(f"{path}: {step}: {problem}"))
+        self.path = str(path)
+        self.step = step
 
 
 class InputError(OcrhpiError):

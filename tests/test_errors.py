@@ -14,6 +14,7 @@ EXAMPLES = [
     errors.ModelFormatError("x/inference.yml", "PostProcess.name", "missing"),
     errors.UnknownModel("PP-OCRv4_mobil_rec", ["PP-OCRv4_mobile_rec"]),
     errors.DownloadError("x", {"bos": "404"}, "Try again."),
+    errors.ExportError("models/x", "conversion", "paddle2onnx failed"),
     errors.UnsupportedInput(3),
     errors.UnreadableInput("a.png", "zero bytes", 2),
     errors.OptionError("batch_size", "received 0; expected at least 1"),

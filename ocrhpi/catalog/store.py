@@ -5,11 +5,10 @@ Nothing here touches the network as long as the model is in the cache.
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocrhpi.cache import CACHE_VARIABLE, cache_root
 from ocrhpi.catalog.delivery import sha256_of
 from ocrhpi.catalog.manifest import MANIFEST_FILE, read_complete
 from ocrhpi.catalog.models import official_model
@@ -17,28 +16,21 @@ from ocrhpi.errors import DownloadError, ModelError, ModelFormatError, ModelNotF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ocrhpi.catalog.delivery import Source
     from ocrhpi.catalog.transfer import Limits
 
-__all__ = ["CACHE_VARIABLE", "fetch", "locate", "models_dir", "verify"]
-
-CACHE_VARIABLE = "OCRHPI_CACHE_DIR"
+__all__ = ["fetch", "locate", "models_dir", "verify"]
 
 
 def models_dir(cache_dir: Path | str | None = None) -> Path:
     """Return the directory of all fetched models: ``models`` in the cache directory.
 
     Args:
-        cache_dir: The cache directory; None takes the environment variable ``OCRHPI_CACHE_DIR``, and without
-            that the user's cache directory of the operating system.
+        cache_dir: As in `ocrhpi.cache.cache_root`.
     """
-    chosen = cache_dir or os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute() / "models"
-    import platformdirs  # noqa: PLC0415 - only the default place needs it
-
-    return Path(platformdirs.user_cache_dir("ocrhpi", appauthor=False)) / "models"
+    return cache_root(cache_dir) / "models"
 
 
 def locate(name: str, *, cache_dir: Path | str | None = None) -> Path | None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocrhpi.cache import CACHE_VARIABLE
 from ocrhpi.catalog import fetch
 from ocrhpi.catalog.sources import SOURCES_VARIABLE, FileHost
-from ocrhpi.catalog.store import CACHE_VARIABLE
 from ocrhpi.catalog.transfer import Downloader, Limits
 from tests.catalog.server import FileServer, running_server
 

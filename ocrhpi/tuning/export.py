@@ -1,0 +1,215 @@
+"""Walk B, step 1: a model -> ONNX in the form that an engine is to run, verified before it is kept."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ocrhpi.backends.registry import create_backend
+from ocrhpi.cache import cache_root
+from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound, OcrhpiError
+from ocrhpi.model import CONFIG_NAME, ONNX_NAME, Model, ModelFiles, load_model
+from ocrhpi.tuning.convert import convert_paddle
+from ocrhpi.tuning.heads import Head, add_head
+from ocrhpi.tuning.masking import mask_widths
+from ocrhpi.tuning.passes import mend_scalar_concats, name_interface, set_metadata, simplify
+from ocrhpi.tuning.verification import verify_equal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from onnx import ModelProto
+
+__all__ = ["EXPORTER_VERSION", "GraphForm", "can_export", "export_model", "write_export"]
+
+EXPORTER_VERSION = 1
+"""Part of the key of cached exports; to be raised with every change of the graphs that the exporter makes."""
+
+_INSTALL = "pip install 'ocrhpi[export]'"
+_EXPORT_MODULES = ("onnx", "onnxslim", "onnxruntime")
+_CONVERTER_MODULES = ("paddle", "paddle2onnx")
+
+# What graph libraries raise on graphs that they cannot take.
+_GRAPH_FAULTS = (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError, AssertionError, OSError)
+
+
+@dataclass(frozen=True)
+class GraphForm:
+    """How the exported graph ends and begins.
+
+    Attributes:
+        head: Where the reduction to top-1 happens, see `ocrhpi.tuning.heads.Head`.
+        masked: Whether it takes the exact width of each line, so that any lines share a batch.
+    """
+
+    head: Head = "full"
+    masked: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """Name of the file in the directory of a model's exports."""
+        return f"{self.head}{'-masked' if self.masked else ''}.onnx"
+
+
+_SOURCE_FORM = GraphForm()
+
+
+def export_model(model: Model, form: GraphForm = _SOURCE_FORM, *, cache_dir: Path | str | None = None) -> Model:
+    """Return ``model`` with ``files.onnx`` in the form ``form``, exported and verified if it is not cached.
+
+    The cache key is the fingerprint of the model and `EXPORTER_VERSION`; the model directory is never written to.
+
+    Args:
+        model: A Paddle or ONNX model.
+        form: The graph wanted.
+        cache_dir: As in `ocrhpi.cache.cache_root`.
+
+    Raises:
+        BackendUnavailable: A package that exporting needs is not installed.
+        ExportError: A step failed, or the exported graph does not read what its source reads.
+    """
+    directory = cache_root(cache_dir) / "exports" / f"{model.name}-{model.fingerprint[:16]}-v{EXPORTER_VERSION}"
+    target = directory / form.file_name
+    if not target.is_file():
+        model = _with_usable_source(model)
+        _require_packages()
+        from filelock import FileLock  # noqa: PLC0415 - a cached export needs no lock
+
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory / ".lock"):
+            if not target.is_file():
+                _export(model, form, directory)
+    return _with_onnx(model, target)
+
+
+def write_export(model: Model, form: GraphForm, directory: Path, *, cache_dir: Path | str | None = None) -> Model:
+    """Export into ``directory`` as ``inference.onnx`` with the configuration, a model directory that needs no Paddle.
+
+    Raises:
+        BackendUnavailable: A package that exporting needs is not installed.
+        ExportError: A step failed, or the exported graph does not read what its source reads.
+    """
+    exported = export_model(model, form, cache_dir=cache_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    _place(_onnx_of(exported), directory / ONNX_NAME)
+    config = model.path / CONFIG_NAME
+    if config.is_file():
+        _place(config, directory / CONFIG_NAME)
+    return load_model(directory)
+
+
+def _with_onnx(model: Model, onnx: Path) -> Model:
+    return replace(model, files=replace(model.files, onnx=onnx))
+
+
+def _onnx_of(model: Model) -> Path:
+    if model.files.onnx is None:
+        raise ModelNotFound(model.path, "an ONNX file")
+    return model.files.onnx
+
+
+def can_export() -> bool:
+    """Whether the packages that exporting from ONNX needs are installed."""
+    return not _missing(_EXPORT_MODULES)
+
+
+def _missing(modules: Sequence[str]) -> list[str]:
+    return [module for module in modules if importlib.util.find_spec(module) is None]
+
+
+def _with_usable_source(model: Model) -> Model:
+    """Of a model with Paddle and ONNX files, take ONNX where Paddle cannot be converted here."""
+    if model.files.onnx and model.files.paddle_graph and _missing(_CONVERTER_MODULES):
+        return _onnx_alone(model, model.files.onnx)[1]
+    return model
+
+
+def _require_packages() -> None:
+    missing = _missing(_EXPORT_MODULES)
+    if missing:
+        raise BackendUnavailable("export", f"exporting needs {', '.join(missing)}, not installed", _INSTALL)
+
+
+def _export(model: Model, form: GraphForm, directory: Path) -> None:
+    """Make the graph of ``form``, by way of the plain one that all others are made from."""
+    if form == _SOURCE_FORM:
+        _keep_if_equal(_plain_graph(model, directory), model, form, directory, _reference(model))
+        return
+    plain = directory / _SOURCE_FORM.file_name
+    if not plain.is_file():
+        _export(model, _SOURCE_FORM, directory)
+    try:
+        graph = _load(plain)
+        if form.masked:
+            graph = mask_widths(graph)
+        graph = add_head(graph, form.head)
+    except _GRAPH_FAULTS as error:
+        step = "width mask" if form.masked else f"head {form.head!r}"
+        raise ExportError(model.path, step, f"{error}; use another form of the graph") from error
+    _keep_if_equal(graph, model, form, directory, _onnx_alone(model, plain))
+
+
+def _plain_graph(model: Model, directory: Path) -> ModelProto:
+    """Return the graph from ``x`` to ``probabilities``, mended, simplified and with its metadata."""
+    converted = directory / "converted.tmp"
+    try:
+        if model.files.paddle_graph:
+            convert_paddle(model, converted)
+        graph = _load(converted if model.files.paddle_graph else _onnx_of(model))
+        graph = name_interface(simplify(mend_scalar_concats(graph)))
+    except OcrhpiError:
+        raise
+    except _GRAPH_FAULTS as error:
+        raise ExportError(model.path, "simplification", f"{type(error).__name__}: {error}") from error
+    finally:
+        converted.unlink(missing_ok=True)
+    return set_metadata(graph, model, f"ocrhpi exporter {EXPORTER_VERSION}")
+
+
+def _load(path: Path) -> ModelProto:
+    import onnx  # noqa: PLC0415 - only the exporter needs it
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - comes with onnx
+
+    try:
+        return onnx.load(path)
+    except DecodeError as error:
+        raise ExportError(path, "reading", f"not an ONNX file, or damaged ({error})") from error
+
+
+def _reference(model: Model) -> tuple[str, Model]:
+    """Backend and model that an export of ``model`` must agree with."""
+    if model.files.paddle_graph:
+        return "paddle", model
+    return _onnx_alone(model, _onnx_of(model))
+
+
+def _onnx_alone(model: Model, onnx: Path) -> tuple[str, Model]:
+    return "onnxruntime", replace(model, files=ModelFiles(onnx=onnx))
+
+
+def _keep_if_equal(
+    graph: ModelProto, model: Model, form: GraphForm, directory: Path, reference: tuple[str, Model]
+) -> None:
+    import onnx  # noqa: PLC0415 - only the exporter needs it
+
+    candidate = directory / f".{form.file_name}.tmp"
+    try:
+        onnx.checker.check_model(graph)
+        onnx.save(graph, candidate)
+        exported = create_backend("onnxruntime", _onnx_alone(model, candidate)[1], "cpu")
+        with create_backend(reference[0], reference[1], "cpu") as source, exported:
+            verify_equal(source, exported)
+        candidate.replace(directory / form.file_name)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(model.path, "check", f"the exported graph is not valid ONNX: {error}") from error
+    finally:
+        candidate.unlink(missing_ok=True)
+
+
+def _place(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.tmp")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)

@@ -1,0 +1,119 @@
+"""Passes on a converted ONNX graph that change no result: mending, simplification, interface, metadata."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ocrhpi.tuning.graph import GraphEditor, attribute
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from ocrhpi.model import Model
+
+__all__ = [
+    "EXPORTER_KEY",
+    "INPUT_NAME",
+    "PROBABILITIES_NAME",
+    "STEPS_NAME",
+    "WIDTHS_NAME",
+    "mend_scalar_concats",
+    "name_interface",
+    "set_metadata",
+    "simplify",
+]
+
+INPUT_NAME = "x"
+PROBABILITIES_NAME = "probabilities"
+WIDTHS_NAME = "widths"
+STEPS_NAME = "steps"
+EXPORTER_KEY = "exporter"
+
+
+def mend_scalar_concats(model: ModelProto) -> ModelProto:
+    """Give the inputs of shape-computing Concats rank 1.
+
+    Paddle2ONNX 2.1 writes ``Concat`` of scalars where the old Paddle program stacks 0-dimensional sizes; every engine
+    refuses that graph (the real PP-OCRv4_mobile_rec has 22 such inputs). A reshape to [-1] is right for
+    rank 0 and changes nothing at rank 1. Concats of shapes have axis 0 and inputs computed from a ``Shape``.
+    """
+    editor = GraphEditor(model, "mend")
+    minus_one = None
+    for node in model.graph.node:
+        if node.op_type != "Concat" or attribute(node, "axis") != 0 or not _computes_a_shape(editor, node.output[0]):
+            continue
+        for position, name in enumerate(node.input):
+            value = editor.value(name)
+            if value is not None and value.ndim == 1:
+                continue
+            minus_one = minus_one or editor.constant(np.array([-1], np.int64))
+            node.input[position] = editor.node("Reshape", [name, minus_one])
+    editor.finish()
+    return model
+
+
+def _computes_a_shape(editor: GraphEditor, tensor: str) -> bool:
+    """Whether the tensor is the shape operand of a Reshape or Expand, possibly through a cast."""
+    for node in editor.graph.node:
+        if node.op_type in {"Reshape", "Expand"} and node.input[1] == tensor:
+            return True
+        if node.op_type in {"Cast", "Identity"} and node.input[0] == tensor:
+            return _computes_a_shape(editor, node.output[0])
+    return False
+
+
+def simplify(model: ModelProto) -> ModelProto:
+    """Fold constants and batch normalisations, and remove identities and dead nodes, with onnxslim."""
+    import onnxslim  # noqa: PLC0415 - only the exporter needs it
+
+    slim: ModelProto = onnxslim.slim(model)
+    return slim
+
+
+def name_interface(model: ModelProto) -> ModelProto:
+    """Keep the one output that the first one is, and call input and output by our names.
+
+    Raises:
+        ValueError: The graph has not exactly one input and at least one output.
+    """
+    from onnx import TensorProto  # noqa: PLC0415
+
+    constants = {item.name for item in model.graph.initializer}
+    inputs = [item for item in model.graph.input if item.name not in constants]
+    if len(inputs) != 1 or not model.graph.output:
+        names = [item.name for item in inputs]
+        raise ValueError(f"expected a graph with one input and one output, got inputs {names}")
+    renamed = {inputs[0].name: INPUT_NAME, model.graph.output[0].name: PROBABILITIES_NAME}
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for position, name in enumerate(names):
+                names[position] = renamed.get(name, name)
+    inputs[0].name = INPUT_NAME
+    for position, dimension in ((0, "N"), (3, "W")):
+        inputs[0].type.tensor_type.shape.dim[position].dim_param = dimension
+    del model.graph.input[:]
+    model.graph.input.append(inputs[0])
+    editor = GraphEditor(model, "interface")
+    editor.set_outputs([(PROBABILITIES_NAME, TensorProto.FLOAT, ("N", "T", "classes"))])
+    editor.finish()
+    return model
+
+
+def set_metadata(model: ModelProto, source: Model, exporter: str) -> ModelProto:
+    """Write vocabulary, model name and origin into the metadata, so that the file stands alone."""
+    from onnx import helper  # noqa: PLC0415
+
+    del model.metadata_props[:]
+    helper.set_model_props(
+        model,
+        {
+            "character": "\n".join(source.vocabulary),
+            "model_name": source.name,
+            "source_sha256": source.fingerprint,
+            EXPORTER_KEY: exporter,
+        },
+    )
+    model.producer_name = "ocrhpi"
+    return model
