@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from ocrhpi.errors import OptionError
-from ocrhpi.recognition.batching import plan_batches
+from ocrhpi.recognition.batching import PlannedBatch, plan_equal_widths, plan_near_widths
 from ocrhpi.recognition.ctc import CtcDecoder
-from ocrhpi.recognition.direction import to_visual_order
+from ocrhpi.recognition.direction import to_reading_order
 from ocrhpi.recognition.geometry import line_geometry, text_fraction
 from ocrhpi.recognition.inputs import read_lines
 from ocrhpi.recognition.tensors import to_tensor
@@ -16,6 +21,7 @@ from ocrhpi.values import LineImage, UnreadableLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from concurrent.futures import Future
     from types import TracebackType
 
     from typing_extensions import Self
@@ -23,14 +29,16 @@ if TYPE_CHECKING:
     from ocrhpi.backends.base import Backend
     from ocrhpi.model import Model
     from ocrhpi.recognition.inputs import Input
-    from ocrhpi.values import TextLine
+    from ocrhpi.values import Emissions, LineGeometry, TextLine
 
 __all__ = ["OnError", "Predictor"]
 
 OnError = Literal["raise", "skip"]
 
-# Lines read ahead, in batches: enough for lines of equal width to meet, few enough to keep memory small.
-_WINDOW_BATCHES = 4
+# Lines read ahead, in batches: enough for lines of like width to meet, few enough to keep memory small.
+_WINDOW_BATCHES = 8
+
+DEFAULT_WIDTH_STEP = 64
 
 
 class Predictor:
@@ -41,11 +49,16 @@ class Predictor:
     Args:
         model: The model.
         backend: An open backend that holds this model; the predictor closes it.
+        width_step: With a width-masked graph, widths are rounded up to a multiple of this many pixels.
     """
 
-    def __init__(self, model: Model, backend: Backend) -> None:
+    def __init__(self, model: Model, backend: Backend, *, width_step: int = DEFAULT_WIDTH_STEP) -> None:
         self.model = model
         self.backend = backend
+        self._width_step = width_step
+        # While the engine works on its requests, the calling thread prepares the next batch and decodes the last.
+        self._closed = False
+        self._engine = ThreadPoolExecutor(backend.parallel_requests, thread_name_prefix="ocrhpi")
         self._decoder = CtcDecoder(model.labels)
         self._save_names = SaveNames()
 
@@ -61,7 +74,8 @@ class Predictor:
 
         Args:
             source: Path, URL, directory, PDF, image bytes, array (BGR), PIL image, or a list, tuple or iterator.
-            batch_size: Most lines in one call of the engine. With 1 every result comes as soon as it is read.
+            batch_size: Most lines in one call of the engine; of wide lines, as many as make the same work. With 1
+                every result comes as soon as it is read.
             on_error: ``raise`` stops at an unreadable input, after the results before it;
                 ``skip`` yields a result whose ``error`` is set and goes on.
             return_word_box: Also return words and their columns, see `TextRecResult`.
@@ -84,19 +98,46 @@ class Predictor:
         sizes = [(line.pixels.shape[1], line.pixels.shape[0]) for line in lines]
         geometries = [line_geometry(width, height, spec) for width, height in sizes]
         read: dict[int, TextLine] = {}
-        for batch in plan_batches(geometries, batch_size):
-            tensor = to_tensor([lines[n].pixels for n in batch], [geometries[n] for n in batch], spec)
-            emissions = self.backend.run(tensor)
+        for batch, emissions in self._run(lines, geometries, batch_size):
             if return_word_box:
-                texts = self._decoder.decode_words(emissions, [text_fraction(*sizes[n], spec) for n in batch])
+                fractions = [text_fraction(*sizes[number], spec) for number in batch.numbers]
+                texts = self._decoder.decode_words(emissions, fractions)
             else:
                 texts = self._decoder.decode(emissions)
-            read.update(zip(batch, texts, strict=True))
+            read.update(zip(batch.numbers, texts, strict=True))
         in_order = [read[number] for number in range(len(lines))]
-        return [to_visual_order(line) for line in in_order] if self.model.visual_order else in_order
+        return [to_reading_order(line) for line in in_order] if self.model.right_to_left else in_order
+
+    def _run(
+        self, lines: Sequence[LineImage], geometries: Sequence[LineGeometry], batch_size: int
+    ) -> Iterator[tuple[PlannedBatch, Emissions]]:
+        """Run all lines in batches; while the engine works, the next batch is prepared and the last one decoded."""
+        spec, backend = self.model.spec, self.backend
+        columns = batch_size * (spec.stretch_width or spec.base_width)
+        if backend.masked:
+            plan = plan_near_widths(geometries, columns, self._width_step)
+        else:
+            plan = plan_equal_widths(geometries, columns)
+        running: deque[tuple[PlannedBatch, Future[Emissions]]] = deque()
+        for batch in plan:
+            padded = [replace(geometries[number], padded_width=batch.width) for number in batch.numbers]
+            tensor = to_tensor([lines[number].pixels for number in batch.numbers], padded, spec)
+            exact = [geometries[number].padded_width for number in batch.numbers]
+            widths = np.array(exact, np.int32) if backend.masked else None
+            if len(plan) == 1 or self._closed:  # nothing to overlap with
+                yield batch, backend.run(tensor, widths)
+                continue
+            running.append((batch, self._engine.submit(backend.run, tensor, widths)))
+            if len(running) > backend.parallel_requests:
+                first, emissions = running.popleft()
+                yield first, emissions.result()
+        for batch, emissions in running:
+            yield batch, emissions.result()
 
     def close(self) -> None:
         """Release the engine. Closing twice is fine."""
+        self._closed = True
+        self._engine.shutdown()
         self.backend.close()
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from ocrhpi.errors import FeatureUnavailable, OptionError
-from ocrhpi.loader import load_predictor
+from ocrhpi.loader import NORMAL_MODE, load_predictor
 from ocrhpi.options import Options, parse_options
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class _DoorOptions(Options):
     """Keyword options of `TextRecognition`, spelled as in PaddleOCR 3.7."""
 
     enable_hpi: bool | None = None
-    engine: Literal["paddle", "paddle_static"] | None = None
+    engine: Literal["paddle", "paddle_static", "onnxruntime", "openvino"] | None = None
     engine_config: dict[str, Any] | None = None
     use_tensorrt: bool = False
     precision: Literal["fp32", "fp16"] = "fp32"
@@ -70,7 +70,8 @@ class TextRecognition:
         use_hpip: High-performance mode. ``enable_hpi`` is the same.
         hpi_config: Configuration of high-performance mode.
         **options: ``enable_mkldnn``, ``mkldnn_cache_capacity``, ``cpu_threads`` (default: the usable cores),
-            ``input_shape`` (3, H, W), ``return_word_box``, ``engine`` (``paddle`` or ``paddle_static``),
+            ``input_shape`` (3, H, W), ``return_word_box``, ``engine`` (``paddle`` or ``paddle_static``: normal mode;
+            ``onnxruntime`` or ``openvino``: that engine, on a model that is exported on first use),
             ``engine_config``, ``precision``, ``use_tensorrt``, ``enable_cinn``.
 
     Raises:
@@ -94,11 +95,13 @@ class TextRecognition:
         if model_name is None and model_dir is None:
             model_name = DEFAULT_MODEL_NAME
         self._return_word_box = given.return_word_box
+        normal = given.engine in {None, "paddle", "paddle_static"}
         self._predictor = load_predictor(
             model_name,
             model_dir,
+            backend=NORMAL_MODE if normal or given.engine is None else given.engine,
             device=device,
-            backend_options=_paddle_options(given),
+            backend_options=_paddle_options(given) if normal else _engine_options(given),
             input_shape=given.input_shape,
         )
 
@@ -196,6 +199,16 @@ def _paddle_options(given: _DoorOptions) -> dict[str, Any]:
         "new_executor": config.enable_new_executor,
     }
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _engine_options(given: _DoorOptions) -> dict[str, Any]:
+    """Options of another engine: its own, flat or in a bucket, and PaddleOCR's thread count."""
+    config = given.engine_config or {}
+    bucket = config.get(given.engine, config) if given.engine else config
+    if not isinstance(bucket, dict):
+        raise OptionError(f"engine_config.{given.engine}", f"received {bucket!r}; expected a mapping")
+    threads = {} if given.cpu_threads is None else {"threads": given.cpu_threads}
+    return {**threads, **bucket}
 
 
 def _paddle_bucket(engine_config: dict[str, Any]) -> dict[str, Any]:

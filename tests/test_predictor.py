@@ -63,7 +63,7 @@ def test_reading_is_lazy_and_runs_few_batches_ahead(predictor: Predictor) -> Non
     assert taken == 1
     results = predictor.predict_iter(stream(), batch_size=8)
     next(results)
-    assert taken <= 1 + 8 * 4
+    assert taken <= 1 + 8 * 8
 
 
 def test_raise_names_the_file_after_the_results_before_it(predictor: Predictor, tmp_path: Path) -> None:

@@ -103,6 +103,28 @@ def test_spellings_of_paddleocr(tiny_dir: Path, options: dict[str, Any], setting
         assert {**effective.settings, "threads": effective.threads}.items() >= settings.items()
 
 
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_other_engines_read_the_same(
+    engine: str,
+    v4_mobile_dir: Path,
+    lines_dir: Path,
+    labels: dict[str, Label],
+    monkeypatch: pytest.MonkeyPatch,
+    models_dir: Path,
+) -> None:
+    monkeypatch.setenv("OCRHPI_CACHE_DIR", str(models_dir))
+    options: dict[str, Any] = {"engine": engine, "engine_config": {engine: {"threads": 2}}}
+    with TextRecognition(model_dir=v4_mobile_dir, device="cpu", **options) as recognition:
+        assert recognition.effective.backend == engine
+        assert recognition.effective.precision == "fp32"
+        for batch_size in (1, 8, 64):
+            results = recognition.predict([lines_dir / file for file in labels], batch_size)
+            assert [result["rec_text"] for result in results] == [label.text for label in labels.values()]
+            assert (
+                max(abs(r["rec_score"] - label.score) for r, label in zip(results, labels.values(), strict=True)) < 1e-3
+            )
+
+
 def test_input_shape_stretches(v4_mobile_dir: Path, lines_dir: Path, labels: dict[str, Label]) -> None:
     with TextRecognition(model_dir=v4_mobile_dir, device="cpu", input_shape=[3, 48, 200]) as recognition:
         short, long = recognition.predict([lines_dir / "text_det_001.png", lines_dir / "en_003.png"], 2)

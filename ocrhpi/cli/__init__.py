@@ -17,6 +17,7 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "text_recognition": "Read text lines in images, folders, PDFs and URLs.",
+    "export": "Export a model to ONNX and verify it.",
     "models": "List, fetch and locate official models.",
     "backends": "Show which engines this machine has.",
 }

@@ -44,7 +44,7 @@ def _switch(name: str, text: str) -> Callable[[Any], Any]:
 @_switch("--use_hpip", "High-performance mode.")
 @_switch("--enable_hpi", "The same as --use_hpip.")
 @click.option("--hpi_config", help="Configuration of high-performance mode, a YAML file.")
-@click.option("--engine", help="paddle or paddle_static.")
+@click.option("--engine", help="paddle, paddle_static, onnxruntime or openvino.  [default: paddle]")
 @click.option("--input_shape", nargs=3, type=int, metavar="C H W", help="Stretch every line to this shape.")
 @_switch("--enable_mkldnn", "oneDNN on the CPU; where it refuses a model plain Paddle runs.")
 @click.option("--mkldnn_cache_capacity", type=int, help="Input shapes that oneDNN remembers.")

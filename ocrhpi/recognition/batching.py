@@ -1,29 +1,79 @@
-"""Step 3: which lines share a batch. Only lines of equal padded width do, so no line sees its neighbours."""
+"""Step 3: which lines share a batch, so that no line sees its neighbours and batches hold about the same work."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from ocrhpi.values import LineGeometry
 
-__all__ = ["plan_batches"]
+__all__ = ["PlannedBatch", "plan_equal_widths", "plan_near_widths"]
+
+_LEAST_FILLED = 0.75
 
 
-def plan_batches(geometries: Sequence[LineGeometry], batch_size: int) -> list[list[int]]:
-    """Group line numbers into batches of equal padded width and at most ``batch_size`` lines.
+@dataclass(frozen=True)
+class PlannedBatch:
+    """Lines that run together.
 
-    Batches come in the order of their first line, lines within a batch in input order. Every line number
-    occurs exactly once, so the numbers are also the order to undo.
+    Attributes:
+        numbers: Which lines, by their position in the input.
+        width: Width of their tensor in pixels.
     """
-    full: list[list[int]] = []
-    filling: dict[int, list[int]] = {}
+
+    numbers: list[int]
+    width: int
+
+
+def plan_equal_widths(geometries: Sequence[LineGeometry], columns: int) -> list[PlannedBatch]:
+    """Put lines of equal exact width together; for plain graphs, where any other padding changes text.
+
+    Args:
+        geometries: Of all lines.
+        columns: Most columns (lines times width) in one batch; a batch holds at least one line.
+
+    Returns:
+        Batches in the order of their first lines, lines in input order; every line occurs exactly once.
+    """
+    full: list[PlannedBatch] = []
+    filling: dict[int, PlannedBatch] = {}
     for number, geometry in enumerate(geometries):
-        batch = filling.get(geometry.padded_width)
-        if batch is None or len(batch) == batch_size:
-            batch = filling[geometry.padded_width] = []
+        width = geometry.padded_width
+        batch = filling.get(width)
+        if batch is None or (len(batch.numbers) + 1) * width > columns:
+            batch = filling[width] = PlannedBatch([], width)
             full.append(batch)
-        batch.append(number)
+        batch.numbers.append(number)
     return full
+
+
+def plan_near_widths(geometries: Sequence[LineGeometry], columns: int, step: int) -> list[PlannedBatch]:
+    """Put lines of near width together, padded to a multiple of ``step``; for width-masked graphs.
+
+    At least three quarters of the columns of a batch of several lines are real ones.
+
+    Args:
+        geometries: Of all lines.
+        columns: Most columns (lines times width) in one batch; a batch holds at least one line.
+        step: Widths are rounded up to a multiple of this many pixels, so that few shapes occur.
+
+    Returns:
+        Batches from wide to narrow; every line occurs exactly once.
+    """
+    batches: list[PlannedBatch] = []
+    for number in _widest_first(geometries):
+        width = geometries[number].padded_width
+        last = batches[-1] if batches else None
+        if last and (len(last.numbers) + 1) * last.width <= columns and width >= _LEAST_FILLED * last.width:
+            last.numbers.append(number)
+        else:
+            batches.append(PlannedBatch([number], -(-width // step) * step))
+    return batches
+
+
+def _widest_first(geometries: Sequence[LineGeometry]) -> Iterable[int]:
+    # Widest first, so that an engine allocates its largest buffers once, at the beginning.
+    return sorted(range(len(geometries)), key=lambda number: -geometries[number].padded_width)

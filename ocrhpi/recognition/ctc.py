@@ -68,11 +68,12 @@ class CtcDecoder:
         emissions = _emissions(network_output)
         keep = kept_steps(emissions)
         steps = emissions.indices.shape[1]
+        steps_of = [steps] * len(keep) if emissions.steps is None else emissions.steps.tolist()
         lines = []
         for row, line in enumerate(self.decode(emissions)):
             characters = self._labels[emissions.indices[row, keep[row]]].tolist()
             columns = np.flatnonzero(keep[row]).tolist()
-            boxes = word_boxes(characters, columns, steps * text_fractions[row])
+            boxes = word_boxes(characters, columns, steps_of[row] * text_fractions[row])
             lines.append(TextLine(line.text, line.score, boxes))
         return lines
 

@@ -23,7 +23,7 @@ def run(*arguments: object) -> Result:
 def test_help_lists_every_command() -> None:
     result = run("--help")
     assert result.exit_code == 0
-    for command in ("text_recognition", "models", "backends"):
+    for command in ("text_recognition", "export", "models", "backends"):
         assert command in result.stdout
         assert run(command, "--help").exit_code == 0
 
@@ -111,7 +111,18 @@ def test_switches_take_truth_values_only(value: str) -> None:
 def test_backends() -> None:
     result = run("backends")
     assert result.exit_code == 0
-    assert "paddle  available  paddle 3." in result.stdout
+    rows = {row.split()[0]: row.split()[1:] for row in result.stdout.splitlines()}
+    assert set(rows) == {"paddle", "openvino", "onnxruntime"}
+    assert rows["paddle"][:2] == ["available", "paddle"]
+
+
+def test_export(tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCRHPI_CACHE_DIR", str(tmp_path / "cache"))
+    result = run("export", tiny_dir, "-o", tmp_path / "out", "--head", "topk", "--masked")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.strip() == str(tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"inference.onnx", "inference.yml"}
+    assert "Did you mean" in run("export", "PP-OCRv4_mobil_rec", "-o", tmp_path / "out").stderr
 
 
 def test_models(models_dir: Path, v4_mobile_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

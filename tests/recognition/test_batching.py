@@ -2,25 +2,54 @@ from __future__ import annotations
 
 import random
 
-from ocrhpi.recognition.batching import plan_batches
+import pytest
+
+from ocrhpi.recognition.batching import PlannedBatch, plan_equal_widths, plan_near_widths
 from ocrhpi.values import LineGeometry
 
 
-def test_lines_of_equal_padded_width_share_batches_in_input_order() -> None:
-    widths = [320, 400, 320, 320, 400, 320]
-    plan = plan_batches([LineGeometry(1, width) for width in widths], batch_size=3)
-    assert plan == [[0, 2, 3], [1, 4], [5]]
+def of_widths(widths: list[int]) -> list[LineGeometry]:
+    return [LineGeometry(1, width) for width in widths]
 
 
-def test_every_line_occurs_once_and_no_batch_mixes_widths() -> None:
+def random_widths(count: int) -> list[int]:
     chance = random.Random(0)
-    geometries = [LineGeometry(1, chance.choice([320, 333, 512])) for _ in range(200)]
-    for batch_size in (1, 2, 7, 500):
-        plan = plan_batches(geometries, batch_size)
-        assert sorted(number for batch in plan for number in batch) == list(range(200))
-        assert all(len({geometries[number].padded_width for number in batch}) == 1 for batch in plan)
-        assert max(map(len, plan)) <= batch_size
+    return [chance.choice([320, 333, 512, chance.randint(320, 3200)]) for _ in range(count)]
+
+
+def test_lines_of_equal_width_share_batches_in_input_order() -> None:
+    plan = plan_equal_widths(of_widths([320, 400, 320, 320, 400, 320]), columns=3 * 320)
+    assert plan == [PlannedBatch([0, 2, 3], 320), PlannedBatch([1, 4], 400), PlannedBatch([5], 320)]
+
+
+def test_wide_lines_make_smaller_batches() -> None:
+    plan = plan_equal_widths(of_widths([640] * 5 + [3200] * 2), columns=4 * 320)
+    assert [len(batch.numbers) for batch in plan] == [2, 2, 1, 1, 1]
+
+
+def test_lines_of_near_width_share_batches_in_few_shapes() -> None:
+    plan = plan_near_widths(of_widths([330, 900, 321, 380, 1000]), columns=10_000, step=64)
+    assert plan == [PlannedBatch([4, 1], 1024), PlannedBatch([3, 0, 2], 384)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 500])
+def test_every_line_occurs_once_and_the_bounds_hold(batch_size: int) -> None:
+    widths, columns = random_widths(300), 320 * batch_size
+    for step in (None, 1, 32, 64):
+        lines = of_widths(widths)
+        plan = plan_equal_widths(lines, columns) if step is None else plan_near_widths(lines, columns, step)
+        assert sorted(number for batch in plan for number in batch.numbers) == list(range(300))
+        for batch in plan:
+            members = [widths[number] for number in batch.numbers]
+            assert len(members) == 1 or len(members) * batch.width <= columns
+            if step is None:
+                assert set(members) == {batch.width}
+            else:
+                assert max(members) <= batch.width < max(members) + step
+                assert batch.width % step == 0
+                assert len(members) == 1 or sum(members) >= 0.75 * len(members) * batch.width
 
 
 def test_nothing_to_plan() -> None:
-    assert plan_batches([], batch_size=4) == []
+    assert plan_equal_widths([], columns=320) == []
+    assert plan_near_widths([], columns=320, step=64) == []

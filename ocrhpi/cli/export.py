@@ -1,0 +1,25 @@
+"""``ocrhpi export``: a model as ONNX, verified, in a directory that needs no Paddle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ocrhpi.loader import find_model
+from ocrhpi.tuning.export import GraphForm, write_export
+from ocrhpi.tuning.heads import HEADS
+
+__all__ = ["command"]
+
+
+@click.command("export", help="Export MODEL (official name, folder or ONNX file) to ONNX and verify it.")
+@click.argument("model")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to make.")
+@click.option("--head", type=click.Choice(HEADS), default="full", show_default=True, help="Where top-1 is found.")
+@click.option("--masked", is_flag=True, help="Width-masked: any lines share a batch and read the same text.")
+def command(model: str, output: Path, head: str, *, masked: bool) -> None:  # noqa: D103 - click documents it
+    source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
+    form = GraphForm(next(known for known in HEADS if known == head), masked)
+    exported = write_export(source, form, output)
+    click.echo(exported.path)
