@@ -15,7 +15,7 @@ import click
 import numpy as np
 import psutil
 
-from ocrhpi import TextRecognition
+from ocrhpi import load_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,11 +26,11 @@ REPORTS = 20
 WARM_UP_SHARE = 0.1
 
 
-def noise_lines(count: int, widest: int) -> Iterator[Pixels]:
-    """Yield ``count`` images 48 high: two thirds 40 to 320 wide, as most lines are, the others up to ``widest``."""
+def noise_lines(count: int, widest: int, narrow: float) -> Iterator[Pixels]:
+    """Yield ``count`` images 48 high: a share of ``narrow`` 40 to 320 wide, the others 321 to ``widest``, all alike."""
     chance = np.random.default_rng(0)
     for _ in range(count):
-        width = int(chance.integers(40, 321) if chance.random() < 2 / 3 else chance.integers(321, widest + 1))
+        width = int(chance.integers(40, 321) if chance.random() < narrow else chance.integers(321, widest + 1))
         line = np.full((48, width, 3), 230, np.uint8)
         line[8:40, chance.integers(0, width, width // 4)] = 30
         yield line
@@ -39,17 +39,31 @@ def noise_lines(count: int, widest: int) -> Iterator[Pixels]:
 @click.command()
 @click.option("--lines", "count", default=20_000, show_default=True)
 @click.option("--widest", default=1000, show_default=True, help="Pixels.")
+@click.option("--narrow", default=2 / 3, show_default=True, help="Share of lines that are padded to 320.")
+@click.option("--backend", default="paddle", show_default=True)
+@click.option("--batching", type=click.Choice(["exact", "masked"]), default="exact", show_default=True)
 @click.option("--batch_size", default=8, show_default=True)
 @click.option("--model_name", default="PP-OCRv4_mobile_rec", show_default=True)
 @click.option("--allowed", default=64.0, show_default=True, help="MiB the resident set may grow after the warm-up.")
-def main(count: int, widest: int, batch_size: int, model_name: str, allowed: float) -> None:
+def main(
+    count: int,
+    widest: int,
+    narrow: float,
+    backend: str,
+    batching: str,
+    batch_size: int,
+    model_name: str,
+    allowed: float,
+) -> None:
     """Read LINES lines and watch the resident set."""
     process = psutil.Process()
     after_warm_up = 0.0
-    with TextRecognition(model_name) as recognition:
-        print(recognition.effective)
+    mode = "masked" if batching == "masked" else "exact"
+    with load_predictor(model_name, backend=backend, batching=mode) as predictor:
+        print(predictor.backend.effective)
+        lines = noise_lines(count, widest, narrow)
         start = time.perf_counter()
-        for number, _ in enumerate(recognition.predict_iter(noise_lines(count, widest), batch_size), start=1):
+        for number, _ in enumerate(predictor.predict_iter(lines, batch_size=batch_size), start=1):
             if number % max(1, count // REPORTS) == 0:
                 resident = process.memory_info().rss / 2**20
                 if not after_warm_up and number >= WARM_UP_SHARE * count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,11 @@ from tests.tiny_onnx import write_tiny_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+needs_paddle2onnx = pytest.mark.skipif(
+    importlib.util.find_spec("paddle2onnx") is None,
+    reason="paddle2onnx, which converts Paddle models, has no package for this Python",
+)
 
 LINES = Path(__file__).parent / "data" / "lines"
 

@@ -11,6 +11,7 @@ from ocrhpi import load_predictor
 from ocrhpi.errors import OptionError, UnknownBackend
 from ocrhpi.model import load_model
 from ocrhpi.tuning.export import GraphForm, write_export
+from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,7 @@ def cache_of_the_checkout(models_dir: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("OCRHPI_CACHE_DIR", str(models_dir))
 
 
+@needs_paddle2onnx
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_masked_batches_read_the_same_text_from_many_threads(
     backend: str, v4_mobile_dir: Path, lines_dir: Path, labels: dict[str, Label]
@@ -41,6 +43,7 @@ def test_masked_batches_read_the_same_text_from_many_threads(
             assert list(pool.map(texts, [4, 8] * 4)) == [expected] * 8
 
 
+@needs_paddle2onnx
 def test_word_boxes_are_the_same_in_masked_batches(v4_mobile_dir: Path, lines_dir: Path) -> None:
     with (
         load_predictor(model_dir=v4_mobile_dir, backend="paddle") as normal,
@@ -50,6 +53,7 @@ def test_word_boxes_are_the_same_in_masked_batches(v4_mobile_dir: Path, lines_di
         assert [r["rec_text"] for r in masked.predict_iter(lines_dir, batch_size=16, return_word_box=True)] == expected
 
 
+@needs_paddle2onnx
 def test_an_exported_directory_runs_in_the_form_it_has(v4_mobile_dir: Path, lines_dir: Path, tmp_path: Path) -> None:
     model = load_model(v4_mobile_dir)
     directory = write_export(model, GraphForm("topk", masked=True), tmp_path / "masked").path

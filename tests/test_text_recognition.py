@@ -12,6 +12,7 @@ import pytest
 from ocrhpi import TextRecognition
 from ocrhpi.errors import FeatureUnavailable, ModelNotFound, OptionError, UnknownModel
 from ocrhpi.machine import usable_cores
+from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,6 +104,7 @@ def test_spellings_of_paddleocr(tiny_dir: Path, options: dict[str, Any], setting
         assert {**effective.settings, "threads": effective.threads}.items() >= settings.items()
 
 
+@needs_paddle2onnx
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_other_engines_read_the_same(
     engine: str,

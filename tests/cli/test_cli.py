@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from ocrhpi import __version__
 from ocrhpi.cli import main
 from ocrhpi.errors import FeatureUnavailable
+from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +117,7 @@ def test_backends() -> None:
     assert rows["paddle"][:2] == ["available", "paddle"]
 
 
+@needs_paddle2onnx
 def test_export(tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OCRHPI_CACHE_DIR", str(tmp_path / "cache"))
     result = run("export", tiny_dir, "-o", tmp_path / "out", "--head", "topk", "--masked")

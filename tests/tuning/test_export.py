@@ -18,6 +18,7 @@ from ocrhpi.onnx_metadata import read_onnx_metadata
 from ocrhpi.tuning import convert
 from ocrhpi.tuning.export import GraphForm, export_model, write_export
 from ocrhpi.tuning.heads import HEADS
+from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,7 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
+@needs_paddle2onnx
 def test_every_family_exports_plain_and_masked(small_model: Model, exports_dir: Path) -> None:
     """export_model verifies against Paddle: every form that it returns reads the same on real lines."""
     for form in (GraphForm(), GraphForm(masked=True), GraphForm("topk", masked=True)):
@@ -44,6 +46,7 @@ def test_every_family_exports_plain_and_masked(small_model: Model, exports_dir: 
         assert exported.fingerprint == small_model.fingerprint, "an export does not make it another model"
 
 
+@needs_paddle2onnx
 @pytest.mark.parametrize("source", REAL_FORMS)
 def test_real_models_in_several_forms(source: str, request: pytest.FixtureRequest, exports_dir: Path) -> None:
     model = load_model(request.getfixturevalue(source))
@@ -51,6 +54,7 @@ def test_real_models_in_several_forms(source: str, request: pytest.FixtureReques
     assert len(files) == len(REAL_FORMS[source])
 
 
+@needs_paddle2onnx
 def test_metadata_makes_the_file_stand_alone(v4_mobile: Model, exports_dir: Path) -> None:
     exported = export_model(v4_mobile, cache_dir=exports_dir).files.onnx
     assert exported is not None
@@ -60,6 +64,7 @@ def test_metadata_makes_the_file_stand_alone(v4_mobile: Model, exports_dir: Path
     assert read_onnx_metadata(exported)["source_sha256"] == v4_mobile.fingerprint
 
 
+@needs_paddle2onnx
 def test_a_cached_export_is_used_and_needs_no_package(
     v4_mobile: Model, exports_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +78,7 @@ def test_a_cached_export_is_used_and_needs_no_package(
     assert again.stat().st_mtime_ns == written
 
 
+@needs_paddle2onnx
 def test_another_model_has_another_place(tiny_dir: Path, tmp_path: Path) -> None:
     model = load_model(tiny_dir)
     other = replace(model, vocabulary=tuple(reversed(model.vocabulary)))
@@ -80,6 +86,7 @@ def test_another_model_has_another_place(tiny_dir: Path, tmp_path: Path) -> None
     assert len(places) == 2
 
 
+@needs_paddle2onnx
 def test_the_model_directory_is_never_written_to(tiny_dir: Path, tmp_path: Path) -> None:
     directory = tmp_path / "read_only"
     shutil.copytree(tiny_dir, directory)
@@ -90,6 +97,7 @@ def test_the_model_directory_is_never_written_to(tiny_dir: Path, tmp_path: Path)
     directory.chmod(0o755)
 
 
+@needs_paddle2onnx
 def test_write_export_makes_a_directory_that_runs_without_paddle(
     v4_mobile: Model, exports_dir: Path, tmp_path: Path
 ) -> None:
@@ -104,6 +112,7 @@ def test_write_export_makes_a_directory_that_runs_without_paddle(
         np.testing.assert_array_equal(backend.run(BATCH).indices, paddle.run(BATCH).indices)
 
 
+@needs_paddle2onnx
 def test_a_mask_without_effect_is_caught_by_the_verification(
     v4_mobile: Model, exports_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,6 +128,7 @@ def test_a_mask_without_effect_is_caught_by_the_verification(
     assert not list((tmp_path / "cache").rglob("*-masked.onnx*"))
 
 
+@needs_paddle2onnx
 def test_converter_errors_are_told_and_leave_nothing(tiny_dir: Path, tmp_path: Path) -> None:
     directory = tmp_path / "damaged"
     shutil.copytree(tiny_dir, directory)
@@ -128,6 +138,7 @@ def test_converter_errors_are_told_and_leave_nothing(tiny_dir: Path, tmp_path: P
     assert not [file for file in (tmp_path / "cache").rglob("*") if file.suffix in {".onnx", ".tmp"}]
 
 
+@needs_paddle2onnx
 def test_a_converter_that_dies_is_told(tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convert, "_CHILD", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     with pytest.raises(ExportError, match="its process ended with signal 11"):

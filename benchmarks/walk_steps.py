@@ -1,0 +1,106 @@
+"""Where the time of walk A goes, and what it costs over the bare engine on the same batches.
+
+Run it with ``python -m benchmarks.walk_steps FOLDER``. Interleaved rounds in one process, medians. *Steps* runs
+reading, preparing, inference and decoding one after the other; *walk A* is what users call, in which they overlap;
+*bare engine* runs the same tensors and throws the results away. Exits with 1 if walk A costs 10 % or more over it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from ocrhpi import load_predictor
+from ocrhpi.recognition.batching import plan_equal_widths, plan_near_widths
+from ocrhpi.recognition.ctc import CtcDecoder
+from ocrhpi.recognition.geometry import line_geometry
+from ocrhpi.recognition.inputs import read_lines
+from ocrhpi.recognition.tensors import to_tensor
+from ocrhpi.values import LineImage
+
+if TYPE_CHECKING:
+    from ocrhpi.predictor import Predictor
+    from ocrhpi.values import Tensor, Widths
+
+MOST_OVERHEAD = 0.10
+STEPS = ("read", "prepare", "infer", "decode")
+
+
+def batches_of(predictor: Predictor, lines: list[LineImage], batch_size: int) -> list[tuple[Tensor, Widths | None]]:
+    """Prepare the batches that the predictor would run."""
+    spec, masked = predictor.model.spec, predictor.backend.masked
+    geometries = [line_geometry(line.pixels.shape[1], line.pixels.shape[0], spec) for line in lines]
+    columns = batch_size * spec.base_width
+    plan = plan_near_widths(geometries, columns, 64) if masked else plan_equal_widths(geometries, columns)
+    prepared = []
+    for batch in plan:
+        padded = [replace(geometries[number], padded_width=batch.width) for number in batch.numbers]
+        widths = np.array([geometries[number].padded_width for number in batch.numbers], np.int32)
+        tensor = to_tensor([lines[number].pixels for number in batch.numbers], padded, spec)
+        prepared.append((tensor, widths if masked else None))
+    return prepared
+
+
+def time_steps(predictor: Predictor, folder: Path, batch_size: int) -> list[float]:
+    """Run the four steps one after the other; return the seconds of each."""
+    marks = [time.perf_counter()]
+    lines = [line for line in read_lines(folder) if isinstance(line, LineImage)]
+    marks.append(time.perf_counter())
+    batches = batches_of(predictor, lines, batch_size)
+    marks.append(time.perf_counter())
+    emissions = [predictor.backend.run(tensor, widths) for tensor, widths in batches]
+    marks.append(time.perf_counter())
+    decoder = CtcDecoder(predictor.model.labels)
+    for one in emissions:
+        decoder.decode(one)
+    marks.append(time.perf_counter())
+    return [end - start for start, end in pairwise(marks)]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model_name", default="PP-OCRv4_mobile_rec", show_default=True)
+@click.option("--backend", default="openvino", show_default=True)
+@click.option("--batching", type=click.Choice(["exact", "masked"]), default="exact", show_default=True)
+@click.option("--batch_size", default=8, show_default=True)
+@click.option("--rounds", default=9, show_default=True)
+def main(folder: Path, model_name: str, backend: str, batching: str, batch_size: int, rounds: int) -> None:
+    """Measure the steps of walk A on the lines of FOLDER."""
+    lines = [line for line in read_lines(folder) if isinstance(line, LineImage)]
+    steps: list[list[float]] = []
+    walk: list[float] = []
+    bare: list[float] = []
+    mode = "masked" if batching == "masked" else "exact"
+    with load_predictor(model_name, backend=backend, batching=mode) as predictor:
+        print(predictor.backend.effective)
+        batches = batches_of(predictor, lines, batch_size)
+        for number in range(rounds + 1):  # the first one is the warm-up
+            seconds = time_steps(predictor, folder, batch_size)
+            start = time.perf_counter()
+            predictor.read(lines, batch_size=batch_size)
+            middle = time.perf_counter()
+            for tensor, widths in batches:
+                predictor.backend.run(tensor, widths)
+            end = time.perf_counter()
+            if number:
+                steps.append(seconds)
+                walk.append(middle - start)
+                bare.append(end - middle)
+    medians = [statistics.median(column) for column in zip(*steps, strict=True)]
+    for name, median in zip(STEPS, medians, strict=True):
+        print(f"{name:<8} {1e3 * median / len(lines):7.3f} ms per line  {median / sum(medians):6.1%}")
+    overhead = statistics.median(one / other for one, other in zip(walk, bare, strict=True)) - 1
+    print(f"walk A {len(lines) / statistics.median(walk):.1f} lines/s over the bare engine: {overhead:+.1%}")
+    sys.exit(overhead >= MOST_OVERHEAD)
+
+
+if __name__ == "__main__":
+    main()
