@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-import resource
 import statistics
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
-from benchmarks.reference_models.models import write_model
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.loader import find_model
 from ocrhpi.model import Model, load_model
@@ -50,11 +49,15 @@ def run_ms(backend: Backend, lines: int) -> float:
 
 
 def peak_mib(engine: str, model: Model, lines: int) -> float:
-    """Return the peak resident set of this process after running one form; to be called in a process of its own."""
+    """Return the peak resident set of this process after running one form; to be called in a process of its own.
+
+    Of Linux; ``getrusage`` would count what the parent had resident when it made this process.
+    """
     with create_backend(engine, model, "cpu") as backend:
         for _ in range(WARM_UP):
             backend.run(tensor(lines))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text("ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def measure(engine: str, model: Model, rounds: int) -> None:
@@ -70,8 +73,8 @@ def measure(engine: str, model: Model, rounds: int) -> None:
                     samples[head].append(value)
         for head, values in samples.items():
             ratios = [value / full for value, full in zip(values, samples["full"], strict=True)]
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                peak = pool.apply(peak_mib, (engine, forms[head], lines))
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                peak = pool.submit(peak_mib, engine, forms[head], lines).result()
             print(
                 f"{engine:<12} {len(model.labels):>6} classes  batch {lines}  {head:<7}"
                 f" {statistics.median(values):8.2f} ms  {statistics.median(ratios) - 1:+7.1%}  peak {peak:6.0f} MiB"
@@ -84,6 +87,9 @@ def measure(engine: str, model: Model, rounds: int) -> None:
 @click.option("--rounds", default=9, show_default=True)
 def main(rounds: int) -> None:
     """Compare the head forms."""
+    # Imports Paddle, which the measured processes, that import this module, must not.
+    from benchmarks.reference_models.models import write_model  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory() as work:
         large = load_model(write_model("PP-OCRv5_mobile_rec", Path(work) / "v5"))
         for model in (find_model("PP-OCRv4_mobile_rec"), large):

@@ -27,6 +27,7 @@ def read_labels(path: Path) -> dict[str, tuple[str, float | None]]:
 @click.argument("labels", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--model_name", default="PP-OCRv4_mobile_rec", show_default=True)
 @click.option("--model_dir", type=click.Path(exists=True, path_type=Path))
+@click.option("--engine", default="paddle", show_default=True, help="paddle, openvino or onnxruntime.")
 @click.option("--batch_size", "batch_sizes", type=int, multiple=True, default=(1, 8, 64), show_default=True)
 @click.option("--tolerance", default=1e-3, show_default=True, help="Largest score difference.")
 def main(
@@ -34,13 +35,14 @@ def main(
     labels: Path,
     model_name: str,
     model_dir: Path | None,
+    engine: str,
     batch_sizes: tuple[int, ...],
     tolerance: float,
 ) -> None:
     """Compare what is read in the lines of FOLDER with LABELS."""
     expected = read_labels(labels)
     faults = 0
-    with TextRecognition(None if model_dir else model_name, model_dir) as recognition:
+    with TextRecognition(None if model_dir else model_name, model_dir, engine=engine) as recognition:
         print(recognition.effective)
         for batch_size in batch_sizes:
             results = recognition.predict([folder / file for file in expected], batch_size)
