@@ -20,6 +20,7 @@ from ocrhpi import load_predictor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ocrhpi.loader import Batching
     from ocrhpi.values import Pixels
 
 REPORTS = 20
@@ -58,7 +59,7 @@ def main(
     """Read LINES lines and watch the resident set."""
     process = psutil.Process()
     after_warm_up = 0.0
-    mode = "masked" if batching == "masked" else "exact"
+    mode: Batching = "masked" if batching == "masked" else "exact"
     with load_predictor(model_name, backend=backend, batching=mode) as predictor:
         print(predictor.backend.effective)
         lines = noise_lines(count, widest, narrow)

@@ -27,6 +27,7 @@ from ocrhpi.recognition.tensors import to_tensor
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:
+    from ocrhpi.loader import Batching
     from ocrhpi.predictor import Predictor
     from ocrhpi.values import Tensor, Widths
 
@@ -78,7 +79,7 @@ def main(folder: Path, model_name: str, backend: str, batching: str, batch_size:
     steps: list[list[float]] = []
     walk: list[float] = []
     bare: list[float] = []
-    mode = "masked" if batching == "masked" else "exact"
+    mode: Batching = "masked" if batching == "masked" else "exact"
     with load_predictor(model_name, backend=backend, batching=mode) as predictor:
         print(predictor.backend.effective)
         batches = batches_of(predictor, lines, batch_size)
