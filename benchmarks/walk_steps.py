@@ -10,44 +10,23 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
 from ocrhpi import load_predictor
-from ocrhpi.recognition.batching import plan_equal_widths, plan_near_widths
 from ocrhpi.recognition.ctc import CtcDecoder
-from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.inputs import read_lines
-from ocrhpi.recognition.tensors import to_tensor
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:
     from ocrhpi.loader import Batching
     from ocrhpi.predictor import Predictor
-    from ocrhpi.values import Tensor, Widths
 
 MOST_OVERHEAD = 0.10
 STEPS = ("read", "prepare", "infer", "decode")
-
-
-def batches_of(predictor: Predictor, lines: list[LineImage], batch_size: int) -> list[tuple[Tensor, Widths | None]]:
-    """Prepare the batches that the predictor would run."""
-    spec, masked = predictor.model.spec, predictor.backend.masked
-    geometries = [line_geometry(line.pixels.shape[1], line.pixels.shape[0], spec) for line in lines]
-    columns = batch_size * spec.base_width
-    plan = plan_near_widths(geometries, columns, 64) if masked else plan_equal_widths(geometries, columns)
-    prepared = []
-    for batch in plan:
-        padded = [replace(geometries[number], padded_width=batch.width) for number in batch.numbers]
-        widths = np.array([geometries[number].padded_width for number in batch.numbers], np.int32)
-        tensor = to_tensor([lines[number].pixels for number in batch.numbers], padded, spec)
-        prepared.append((tensor, widths if masked else None))
-    return prepared
 
 
 def time_steps(predictor: Predictor, folder: Path, batch_size: int) -> list[float]:
@@ -55,7 +34,7 @@ def time_steps(predictor: Predictor, folder: Path, batch_size: int) -> list[floa
     marks = [time.perf_counter()]
     lines = [line for line in read_lines(folder) if isinstance(line, LineImage)]
     marks.append(time.perf_counter())
-    batches = batches_of(predictor, lines, batch_size)
+    batches = predictor.prepare(lines, batch_size=batch_size)
     marks.append(time.perf_counter())
     emissions = [predictor.backend.run(tensor, widths) for tensor, widths in batches]
     marks.append(time.perf_counter())
@@ -82,7 +61,7 @@ def main(folder: Path, model_name: str, backend: str, batching: str, batch_size:
     mode: Batching = "masked" if batching == "masked" else "exact"
     with load_predictor(model_name, backend=backend, batching=mode) as predictor:
         print(predictor.backend.effective)
-        batches = batches_of(predictor, lines, batch_size)
+        batches = predictor.prepare(lines, batch_size=batch_size)
         for number in range(rounds + 1):  # the first one is the warm-up
             seconds = time_steps(predictor, folder, batch_size)
             start = time.perf_counter()

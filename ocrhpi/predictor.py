@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ocrhpi.backends.base import Backend
     from ocrhpi.model import Model
     from ocrhpi.recognition.inputs import Input
-    from ocrhpi.values import Emissions, LineGeometry, TextLine
+    from ocrhpi.values import Emissions, LineGeometry, Tensor, TextLine, Widths
 
 __all__ = ["OnError", "Predictor"]
 
@@ -94,13 +94,12 @@ class Predictor:
 
     def read(self, lines: Sequence[LineImage], *, batch_size: int = 1, return_word_box: bool = False) -> list[TextLine]:
         """Read lines that are already in memory; returns their texts in the same order."""
-        spec = self.model.spec
-        sizes = [(line.pixels.shape[1], line.pixels.shape[0]) for line in lines]
-        geometries = [line_geometry(width, height, spec) for width, height in sizes]
+        geometries = self._geometries(lines)
         read: dict[int, TextLine] = {}
         for batch, emissions in self._run(lines, geometries, batch_size):
             if return_word_box:
-                fractions = [text_fraction(*sizes[number], spec) for number in batch.numbers]
+                images = [lines[number].pixels for number in batch.numbers]
+                fractions = [text_fraction(image.shape[1], image.shape[0], self.model.spec) for image in images]
                 texts = self._decoder.decode_words(emissions, fractions)
             else:
                 texts = self._decoder.decode(emissions)
@@ -108,22 +107,38 @@ class Predictor:
         in_order = [read[number] for number in range(len(lines))]
         return [to_reading_order(line) for line in in_order] if self.model.right_to_left else in_order
 
+    def prepare(self, lines: Sequence[LineImage], *, batch_size: int = 1) -> list[tuple[Tensor, Widths | None]]:
+        """Return the batches that `read` would run, to measure the engine alone: arguments of ``backend.run``."""
+        geometries = self._geometries(lines)
+        return [self._prepare(lines, geometries, batch) for batch in self._plan(geometries, batch_size)]
+
+    def _geometries(self, lines: Sequence[LineImage]) -> list[LineGeometry]:
+        return [line_geometry(line.pixels.shape[1], line.pixels.shape[0], self.model.spec) for line in lines]
+
+    def _plan(self, geometries: Sequence[LineGeometry], batch_size: int) -> list[PlannedBatch]:
+        columns = batch_size * (self.model.spec.stretch_width or self.model.spec.base_width)
+        if self.backend.masked:
+            return plan_near_widths(geometries, columns, self._width_step)
+        return plan_equal_widths(geometries, columns)
+
+    def _prepare(
+        self, lines: Sequence[LineImage], geometries: Sequence[LineGeometry], batch: PlannedBatch
+    ) -> tuple[Tensor, Widths | None]:
+        padded = [replace(geometries[number], padded_width=batch.width) for number in batch.numbers]
+        tensor = to_tensor([lines[number].pixels for number in batch.numbers], padded, self.model.spec)
+        if not self.backend.masked:
+            return tensor, None
+        return tensor, np.array([geometries[number].padded_width for number in batch.numbers], np.int32)
+
     def _run(
         self, lines: Sequence[LineImage], geometries: Sequence[LineGeometry], batch_size: int
     ) -> Iterator[tuple[PlannedBatch, Emissions]]:
         """Run all lines in batches; while the engine works, the next batch is prepared and the last one decoded."""
-        spec, backend = self.model.spec, self.backend
-        columns = batch_size * (spec.stretch_width or spec.base_width)
-        if backend.masked:
-            plan = plan_near_widths(geometries, columns, self._width_step)
-        else:
-            plan = plan_equal_widths(geometries, columns)
+        backend = self.backend
+        plan = self._plan(geometries, batch_size)
         running: deque[tuple[PlannedBatch, Future[Emissions]]] = deque()
         for batch in plan:
-            padded = [replace(geometries[number], padded_width=batch.width) for number in batch.numbers]
-            tensor = to_tensor([lines[number].pixels for number in batch.numbers], padded, spec)
-            exact = [geometries[number].padded_width for number in batch.numbers]
-            widths = np.array(exact, np.int32) if backend.masked else None
+            tensor, widths = self._prepare(lines, geometries, batch)
             if len(plan) == 1 or self._closed:  # nothing to overlap with
                 yield batch, backend.run(tensor, widths)
                 continue

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from ocrhpi.model import Model
 
-__all__ = ["OPSET", "convert_paddle"]
+__all__ = ["CONVERTER_MODULES", "OPSET", "convert_paddle"]
 
 OPSET = 17
 """First opset with LayerNormalization as one node; HardSwish needs 14."""
+
+CONVERTER_MODULES = ("paddle", "paddle2onnx")
+"""What the conversion needs to be installed."""
 
 _INSTALL = "pip install 'ocrhpi[export]'"
 _TIMEOUT_S = 600.0
@@ -56,7 +59,7 @@ def convert_paddle(model: Model, target: Path) -> None:
     graph, parameters = model.files.paddle_graph, model.files.paddle_parameters
     if graph is None or parameters is None:
         raise ModelNotFound(model.path, "inference.json or inference.pdmodel to convert")
-    for module in ("paddle", "paddle2onnx"):
+    for module in CONVERTER_MODULES:
         if importlib.util.find_spec(module) is None:
             raise BackendUnavailable(
                 "export", f"conversion from Paddle needs {module}, which is not installed", _INSTALL

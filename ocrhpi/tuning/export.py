@@ -11,7 +11,7 @@ from ocrhpi.backends.registry import create_backend
 from ocrhpi.cache import cache_root
 from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound, OcrhpiError
 from ocrhpi.model import CONFIG_NAME, ONNX_NAME, Model, ModelFiles, load_model
-from ocrhpi.tuning.convert import convert_paddle
+from ocrhpi.tuning.convert import CONVERTER_MODULES, convert_paddle
 from ocrhpi.tuning.heads import Head, add_head
 from ocrhpi.tuning.masking import mask_widths
 from ocrhpi.tuning.passes import mend_scalar_concats, name_interface, set_metadata, simplify
@@ -30,7 +30,6 @@ EXPORTER_VERSION = 1
 
 _INSTALL = "pip install 'ocrhpi[export]'"
 _EXPORT_MODULES = ("onnx", "onnxslim", "onnxruntime")
-_CONVERTER_MODULES = ("paddle", "paddle2onnx")
 
 # What graph libraries raise on graphs that they cannot take.
 _GRAPH_FAULTS = (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError, AssertionError, OSError)
@@ -122,7 +121,7 @@ def _missing(modules: Sequence[str]) -> list[str]:
 
 def _with_usable_source(model: Model) -> Model:
     """Of a model with Paddle and ONNX files, take ONNX where Paddle cannot be converted here."""
-    if model.files.onnx and model.files.paddle_graph and _missing(_CONVERTER_MODULES):
+    if model.files.onnx and model.files.paddle_graph and _missing(CONVERTER_MODULES):
         return _onnx_alone(model, model.files.onnx)[1]
     return model
 

@@ -78,7 +78,6 @@ class _Masker:
         self.levels: dict[Widths, _Level] = {}
         self.masks: dict[tuple[Widths, int], str] = {}
         self.masked: dict[tuple[str, float], str] = {}
-        self.shrinks: dict[tuple[Widths, int, int, bool], Widths] = {}
 
     def run(self) -> ModelProto:
         from onnx import TensorProto, helper  # noqa: PLC0415
