@@ -20,13 +20,14 @@ import click
 import numpy as np
 
 from ocrhpi.backends.registry import create_backend
+from ocrhpi.export.exporter import GraphForm, export_model
+from ocrhpi.export.heads import HEADS
 from ocrhpi.loader import find_model
 from ocrhpi.model import Model, load_model
-from ocrhpi.tuning.export import GraphForm, export_model
-from ocrhpi.tuning.heads import HEADS, Head
 
 if TYPE_CHECKING:
     from ocrhpi.backends.base import Backend
+    from ocrhpi.values import Head
 
 ENGINES = ("openvino", "onnxruntime")
 BATCHES = (1, 8)

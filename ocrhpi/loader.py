@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 from ocrhpi.backends.registry import backend_specs, create_backend
 from ocrhpi.catalog import fetch
 from ocrhpi.errors import OptionError
+from ocrhpi.export.exporter import GraphForm, can_export, export_model
+from ocrhpi.export.heads import HEADS
+from ocrhpi.export.passes import EXPORTER_KEY
 from ocrhpi.model import load_model
 from ocrhpi.onnx_metadata import read_onnx_metadata
 from ocrhpi.predictor import Predictor
-from ocrhpi.tuning.export import GraphForm, can_export, export_model
-from ocrhpi.tuning.heads import HEADS, Head
-from ocrhpi.tuning.passes import EXPORTER_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ocrhpi.model import Model
-    from ocrhpi.values import InputSpec
+    from ocrhpi.values import Head, InputSpec
 
 __all__ = ["NORMAL_MODE", "Batching", "find_model", "load_predictor"]
 
@@ -49,7 +49,7 @@ def load_predictor(
         backend_options: Options of that backend.
         batching: ``exact``: only lines of equal width share a batch. ``masked``: lines of near width do, in a
             width-masked graph, which reads the same text in fewer and fuller batches.
-        head: Where top-1 is found, see `ocrhpi.tuning.heads.Head`; None takes what suits the backend.
+        head: Where top-1 is found, see `ocrhpi.values.Head`; None takes what suits the backend.
         input_shape: (3, height, width) that every line is stretched to, instead of keeping its aspect ratio.
 
     Raises:

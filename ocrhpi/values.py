@@ -20,6 +20,16 @@ Tensor: TypeAlias = npt.NDArray[np.float32]
 Widths: TypeAlias = npt.NDArray[np.int32]
 """Exact widths of the lines of a batch in pixels, (N,), int32."""
 
+Batching: TypeAlias = Literal["exact", "masked", "rounded", "natural"]
+"""Which widths lines get, and so which share a batch. ``exact``: the width that PaddleOCR gives a line alone, equal
+widths together. ``masked``: rounded up, in a width-masked graph, which reads the same text. ``rounded``: exact widths
+rounded up in a plain graph. ``natural``: the same without the least width of 320. The last two may read other text."""
+
+Head: TypeAlias = Literal["full", "topk", "argmax", "logits"]
+"""Where top-1 is found. ``full``: probabilities (N, T, classes) leave the graph and are reduced on the host. The others
+leave ``indices`` int32 and ``probs`` float32, (N, T): ``topk`` by TopK(1) of the probabilities; ``argmax`` by ArgMax
+and ReduceMax; ``logits`` by ArgMax of the logits and 1 / sum(exp(logits - max)), which never makes the probabilities."""
+
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 """Network output, (N, T, classes), float32: the probability of every class at every time step."""
 

@@ -30,10 +30,12 @@ ARROWS = {
     "results": {"pictures", "save_names"},
     "predictor": {"recognition", "backends", "model", "results"},
     "cache": set(),
-    "tuning": {"backends", "cache", "model", "recognition"},
-    "loader": {"predictor", "backends", "model", "catalog", "onnx_metadata", "tuning"},
+    "export": {"backends", "cache", "model", "recognition"},
+    "candidate": set(),
+    "tuning": {"candidate", "backends", "cache", "machine", "model", "recognition"},
+    "loader": {"predictor", "backends", "model", "catalog", "onnx_metadata", "export"},
     "text_recognition": {"loader", "backends", "predictor", "recognition", "results"},
-    "cli": {"text_recognition", "catalog", "backends", "loader", "results", "tuning", "__init__"},
+    "cli": {"text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"},
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
 }
 COMMON = {"values", "errors", "options"}
@@ -78,7 +80,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(), ids=name)
 def test_engines_are_imported_by_their_backend_alone_and_inside_functions(path: Path) -> None:
     own = {path.stem.removesuffix("_")} if path.parent.name == "backends" else set()
-    if path.parent.name == "tuning":
+    if path.parent.name == "export":
         own = {"onnx", "onnxruntime"}  # to edit graphs and to probe their shapes; engines are run through backends
     assert {module.split(".")[0] for module in imports(path)} & ENGINES <= own
     top_level = [

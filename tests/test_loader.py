@@ -9,8 +9,8 @@ import pytest
 
 from ocrhpi import load_predictor
 from ocrhpi.errors import OptionError, UnknownBackend
+from ocrhpi.export.exporter import GraphForm, write_export
 from ocrhpi.model import load_model
-from ocrhpi.tuning.export import GraphForm, write_export
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:

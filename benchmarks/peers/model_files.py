@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ocrhpi.errors import OcrhpiError
+from ocrhpi.export.exporter import GraphForm, write_export
 from ocrhpi.loader import find_model
 from ocrhpi.model import CONFIG_NAME, ONNX_NAME, load_model
-from ocrhpi.tuning.export import GraphForm, write_export
 
 if TYPE_CHECKING:
     from pathlib import Path

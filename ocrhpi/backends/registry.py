@@ -42,7 +42,7 @@ class BackendSpec:
         distributions: Installed packages that may carry the engine; the first one present tells the version.
         install: The command that installs what is missing.
         onnx_head: For a backend that runs exported ONNX: the head that suits it best where nothing was measured, see
-            `ocrhpi.tuning.heads`. None: it reads the files of the model directory itself.
+            `ocrhpi.export.heads`. None: it reads the files of the model directory itself.
         fault: Why a third party's entry could not be read; None for a good one.
     """
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from ocrhpi.export.exporter import GraphForm, write_export
+from ocrhpi.export.heads import HEADS
 from ocrhpi.loader import find_model
-from ocrhpi.tuning.export import GraphForm, write_export
-from ocrhpi.tuning.heads import HEADS
 
 __all__ = ["command"]
 

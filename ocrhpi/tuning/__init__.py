@@ -1,7 +1,8 @@
-"""Walk B, tune: the steps that run once per machine and model.
+"""Walk B, tune: the steps that run once per machine and model, in the order of `ocrhpi.tuner`.
 
-1. `export`   a Paddle or ONNX model -> ONNX in a chosen `GraphForm`, verified before it is kept
-   - `convert`: Paddle to ONNX, in a child process
-   - `passes`: mending, simplification, metadata; `heads`: top-1 in the graph; `masking`: the width mask
-   - `verification`: the exported graph against its source on real lines
+1. `candidates`   model + machine + option grids -> candidates, and the reasons for those left out
+2. `calibration`  the lines that are read: shipped ones of known text, or the user's own
+3. `measure`      candidates -> rows: the gate, then raw timings, each candidate in a process of its own
+4. `choose`       rows + objective -> the winner, a pure function
+5. `winners`      winner and all rows <-> the file `hpi_config`, keyed, locked, written atomically
 """

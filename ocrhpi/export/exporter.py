@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.cache import cache_root
 from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound, OcrhpiError
+from ocrhpi.export.convert import CONVERTER_MODULES, convert_paddle
+from ocrhpi.export.heads import add_head
+from ocrhpi.export.masking import mask_widths
+from ocrhpi.export.passes import mend_scalar_concats, name_interface, set_metadata, simplify
+from ocrhpi.export.verification import verify_equal
 from ocrhpi.model import CONFIG_NAME, ONNX_NAME, Model, ModelFiles, load_model
-from ocrhpi.tuning.convert import CONVERTER_MODULES, convert_paddle
-from ocrhpi.tuning.heads import Head, add_head
-from ocrhpi.tuning.masking import mask_widths
-from ocrhpi.tuning.passes import mend_scalar_concats, name_interface, set_metadata, simplify
-from ocrhpi.tuning.verification import verify_equal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from onnx import ModelProto
+
+    from ocrhpi.values import Head
 
 __all__ = ["EXPORTER_VERSION", "GraphForm", "can_export", "export_model", "write_export"]
 
@@ -40,7 +42,7 @@ class GraphForm:
     """How the exported graph ends and begins.
 
     Attributes:
-        head: Where the reduction to top-1 happens, see `ocrhpi.tuning.heads.Head`.
+        head: Where the reduction to top-1 happens, see `ocrhpi.values.Head`.
         masked: Whether it takes the exact width of each line, so that any lines share a batch.
     """
 

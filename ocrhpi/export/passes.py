@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ocrhpi.tuning.graph import GraphEditor, attribute
+from ocrhpi.export.graph import GraphEditor, attribute
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -13,11 +13,11 @@ import pytest
 
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound
+from ocrhpi.export import convert
+from ocrhpi.export.exporter import GraphForm, export_model, write_export
+from ocrhpi.export.heads import HEADS
 from ocrhpi.model import ModelFiles, load_model
 from ocrhpi.onnx_metadata import read_onnx_metadata
-from ocrhpi.tuning import convert
-from ocrhpi.tuning.export import GraphForm, export_model, write_export
-from ocrhpi.tuning.heads import HEADS
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def test_a_mask_without_effect_is_caught_by_the_verification(
     v4_mobile: Model, exports_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Verification must be able to fail: a "masked" graph in which padding has its effect is not kept."""
-    from ocrhpi.tuning import masking
+    from ocrhpi.export import masking
 
     shutil.copytree(exports_dir, tmp_path / "cache")
     for file in (tmp_path / "cache").rglob("*-masked.onnx"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ocrhpi.tuning.passes import INPUT_NAME
+from ocrhpi.export.passes import INPUT_NAME
 
 if TYPE_CHECKING:
     from onnx import ModelProto

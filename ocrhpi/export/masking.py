@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ocrhpi.tuning.graph import GraphEditor, attribute
-from ocrhpi.tuning.passes import INPUT_NAME, PROBABILITIES_NAME, STEPS_NAME, WIDTHS_NAME
-from ocrhpi.tuning.widths import WidthProbe, Widths
+from ocrhpi.export.graph import GraphEditor, attribute
+from ocrhpi.export.passes import INPUT_NAME, PROBABILITIES_NAME, STEPS_NAME, WIDTHS_NAME
+from ocrhpi.export.widths import WidthProbe, Widths
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

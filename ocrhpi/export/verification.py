@@ -94,6 +94,6 @@ def _batches(
 
 @lru_cache(maxsize=1)
 def _lines() -> list[Pixels]:
-    folder = resources.files("ocrhpi") / "tuning" / "lines"
+    folder = resources.files("ocrhpi") / "export" / "lines"
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".png")), key=lambda file: file.name)
     return [decode_image(file.read_bytes(), file.name, DEFAULT_LIMITS.max_pixels) for file in files]

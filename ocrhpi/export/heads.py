@@ -5,22 +5,18 @@ Which form is fastest differs by engine, batch and vocabulary, and the obvious o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from ocrhpi.tuning.graph import GraphEditor, attribute
-from ocrhpi.tuning.passes import PROBABILITIES_NAME, STEPS_NAME
+from ocrhpi.export.graph import GraphEditor, attribute
+from ocrhpi.export.passes import PROBABILITIES_NAME, STEPS_NAME
+from ocrhpi.values import Head
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["HEADS", "Head", "add_head"]
-
-Head = Literal["full", "topk", "argmax", "logits"]
-"""``full``: probabilities (N, T, classes) leave the graph and are reduced on the host. The others leave ``indices``
-int32 and ``probs`` float32, (N, T): ``topk`` by TopK(1) of the probabilities; ``argmax`` by ArgMax and ReduceMax;
-``logits`` by ArgMax of the logits and 1 / sum(exp(logits - max)), which never makes the probabilities."""
+__all__ = ["HEADS", "add_head"]
 
 HEADS: tuple[Head, ...] = get_args(Head)
 

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ocrhpi.tuning.masking import UnknownGraph, mask_widths
+from ocrhpi.export.masking import UnknownGraph, mask_widths
 
 CLASSES = 7
 

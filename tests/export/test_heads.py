@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
-from ocrhpi.tuning.heads import HEADS, Head, add_head
-from ocrhpi.tuning.masking import mask_widths
-from tests.tuning.test_masking import conv, conv_weights, graph
+from ocrhpi.export.heads import HEADS, add_head
+from ocrhpi.export.masking import mask_widths
+from tests.export.test_masking import conv, conv_weights, graph
+
+if TYPE_CHECKING:
+    from ocrhpi.values import Head
 
 X = np.random.default_rng(0).normal(size=(3, 3, 48, 80)).astype(np.float32)
 
