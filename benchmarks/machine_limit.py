@@ -18,7 +18,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from ocrhpi import load_predictor
+from ocrhpi.assembly import open_engine
+from ocrhpi.candidate import Candidate
+from ocrhpi.loader import find_model
 from ocrhpi.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -77,11 +79,11 @@ def main(rounds: int, batch_sizes: tuple[int, ...]) -> None:
         path = write_product(Path(work) / "product.onnx")
         for engine, product_of in PRODUCTS.items():
             product = product_of(path)
-            with load_predictor("PP-OCRv4_mobile_rec", backend=engine) as predictor:
+            with open_engine(find_model("PP-OCRv4_mobile_rec"), Candidate(backend=engine)) as reader:
                 for lines in batch_sizes:
                     batch = np.random.default_rng(0).uniform(-1, 1, (lines, 3, 48, 320)).astype(np.float32)
                     samples = [
-                        (seconds(product), seconds(lambda batch=batch: predictor.backend.run(batch)))  # type: ignore[misc]
+                        (seconds(product), seconds(lambda batch=batch: reader.backend.run(batch)))  # type: ignore[misc]
                         for _ in range(rounds + 2)
                     ][2:]
                     peak, model = (statistics.median(column) for column in zip(*samples, strict=True))

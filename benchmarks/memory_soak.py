@@ -20,8 +20,7 @@ from ocrhpi import load_predictor
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.loader import Batching
-    from ocrhpi.values import Pixels
+    from ocrhpi.values import Batching, Pixels
 
 REPORTS = 20
 WARM_UP_SHARE = 0.1
@@ -61,7 +60,7 @@ def main(
     after_warm_up = resident = 0.0  # of the reports, while the engine is loaded
     mode: Batching = "masked" if batching == "masked" else "exact"
     with load_predictor(model_name, backend=backend, batching=mode) as predictor:
-        print(predictor.backend.effective)
+        print(predictor.effective)
         lines = noise_lines(count, widest, narrow)
         start = time.perf_counter()
         for number, _ in enumerate(predictor.predict_iter(lines, batch_size=batch_size), start=1):

@@ -16,29 +16,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocrhpi import load_predictor
+from ocrhpi.assembly import open_engine
+from ocrhpi.candidate import Candidate
+from ocrhpi.loader import find_model
 from ocrhpi.recognition.ctc import CtcDecoder
 from ocrhpi.recognition.inputs import read_lines
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:
-    from ocrhpi.loader import Batching
-    from ocrhpi.predictor import Predictor
+    from ocrhpi.reading.engine import EngineReader
+    from ocrhpi.values import Batching
 
 MOST_OVERHEAD = 0.10
 STEPS = ("read", "prepare", "infer", "decode")
 
 
-def time_steps(predictor: Predictor, folder: Path, batch_size: int) -> list[float]:
+def time_steps(reader: EngineReader, folder: Path, batch_size: int) -> list[float]:
     """Run the four steps one after the other; return the seconds of each."""
     marks = [time.perf_counter()]
     lines = [line for line in read_lines(folder) if isinstance(line, LineImage)]
     marks.append(time.perf_counter())
-    batches = predictor.prepare(lines, batch_size=batch_size)
+    batches = reader.prepare(lines, batch_size=batch_size)
     marks.append(time.perf_counter())
-    emissions = [predictor.backend.run(tensor, widths) for tensor, widths in batches]
+    emissions = [reader.backend.run(tensor, widths) for tensor, widths in batches]
     marks.append(time.perf_counter())
-    decoder = CtcDecoder(predictor.model.labels)
+    decoder = CtcDecoder(reader.model.labels)
     for one in emissions:
         decoder.decode(one)
     marks.append(time.perf_counter())
@@ -59,16 +61,16 @@ def main(folder: Path, model_name: str, backend: str, batching: str, batch_size:
     walk: list[float] = []
     bare: list[float] = []
     mode: Batching = "masked" if batching == "masked" else "exact"
-    with load_predictor(model_name, backend=backend, batching=mode) as predictor:
-        print(predictor.backend.effective)
-        batches = predictor.prepare(lines, batch_size=batch_size)
+    with open_engine(find_model(model_name), Candidate(backend=backend, batching=mode)) as reader:
+        print(reader.effective)
+        batches = reader.prepare(lines, batch_size=batch_size)
         for number in range(rounds + 1):  # the first one is the warm-up
-            seconds = time_steps(predictor, folder, batch_size)
+            seconds = time_steps(reader, folder, batch_size)
             start = time.perf_counter()
-            predictor.read(lines, batch_size=batch_size)
+            reader.read(lines, batch_size=batch_size)
             middle = time.perf_counter()
             for tensor, widths in batches:
-                predictor.backend.run(tensor, widths)
+                reader.backend.run(tensor, widths)
             end = time.perf_counter()
             if number:
                 steps.append(seconds)

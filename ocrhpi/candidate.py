@@ -78,7 +78,7 @@ class Split(Options):
     @property
     def precision(self) -> str:
         """Precision of the arithmetic asked for."""
-        return "/".join(dict.fromkeys((self.narrow.precision, self.wide.precision)))
+        return "+".join(dict.fromkeys((self.narrow.precision, self.wide.precision)))
 
     @property
     def complexity(self) -> int:

@@ -11,8 +11,8 @@ OcrhpiError
 ├── InputError
 │   ├── UnsupportedInput       (TypeError)          an object that is no image, path, URL or list of these
 │   └── UnreadableInput        (ValueError)         a file, URL or array that cannot be read as text lines
+├── TuningError                (RuntimeError)       nothing could be measured, since normal mode does not run
 ├── OptionError                (ValueError)         an unknown or unfitting option
-├── FeatureUnavailable         (NotImplementedError) asked for something this version cannot do
 └── BackendError               (RuntimeError)
     ├── UnknownBackend         (ValueError)         no backend of that name is registered
     ├── BackendUnavailable     (ImportError)        its library is not installed
@@ -42,13 +42,13 @@ __all__ = [
     "BatchError",
     "DownloadError",
     "ExportError",
-    "FeatureUnavailable",
     "InputError",
     "ModelError",
     "ModelFormatError",
     "ModelNotFound",
     "OcrhpiError",
     "OptionError",
+    "TuningError",
     "UnknownBackend",
     "UnknownModel",
     "UnreadableInput",
@@ -212,17 +212,17 @@ class OptionError(OcrhpiError, ValueError):
         self.name = name
 
 
-class FeatureUnavailable(OcrhpiError, NotImplementedError):
-    """Something that this version of ocrhpi cannot do yet.
+class TuningError(OcrhpiError, RuntimeError):
+    """Tuning found nothing to compare with.
 
     Args:
-        feature: What was asked for.
-        instead: What works today, as a sentence.
+        model: Name of the model.
+        problem: What happened; a sentence without the final full stop.
     """
 
-    def __init__(self, feature: str, instead: str) -> None:
-        super().__init__(f"{feature} is not available in this version of ocrhpi. {instead}")
-        self.feature = feature
+    def __init__(self, model: str, problem: str) -> None:
+        super().__init__(_ended(f"{model}: tuning: {problem}"))
+        self.model = model
 
 
 class BackendError(OcrhpiError, RuntimeError):

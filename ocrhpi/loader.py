@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from ocrhpi.backends.registry import backend_specs, create_backend
+from ocrhpi.assembly import open_reader
+from ocrhpi.candidate import Candidate
 from ocrhpi.catalog import fetch
 from ocrhpi.errors import OptionError
-from ocrhpi.export.exporter import GraphForm, can_export, export_model
-from ocrhpi.export.heads import HEADS
-from ocrhpi.export.passes import EXPORTER_KEY
+from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.model import load_model
-from ocrhpi.onnx_metadata import read_onnx_metadata
+from ocrhpi.options import parse_options
 from ocrhpi.predictor import Predictor
+from ocrhpi.reading.fallback import FallbackReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from ocrhpi.candidate import Setup
     from ocrhpi.model import Model
-    from ocrhpi.values import Head, InputSpec
+    from ocrhpi.reading.base import LineReader
+    from ocrhpi.tuning.progress import Watcher
+    from ocrhpi.values import Batching, Head
 
-__all__ = ["NORMAL_MODE", "Batching", "find_model", "load_predictor"]
+__all__ = ["NORMAL_MODE", "find_model", "load_high_performance", "load_predictor"]
 
-Batching = Literal["exact", "masked"]
 NORMAL_MODE = "paddle"
 
 
@@ -47,8 +49,7 @@ def load_predictor(
         backend: Name of a registered backend.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None lets the backend choose.
         backend_options: Options of that backend.
-        batching: ``exact``: only lines of equal width share a batch. ``masked``: lines of near width do, in a
-            width-masked graph, which reads the same text in fewer and fuller batches.
+        batching: Which widths lines get and which lines share a batch, see `ocrhpi.values.Batching`.
         head: Where top-1 is found, see `ocrhpi.values.Head`; None takes what suits the backend.
         input_shape: (3, height, width) that every line is stretched to, instead of keeping its aspect ratio.
 
@@ -56,38 +57,73 @@ def load_predictor(
         OcrhpiError: Any leaf of `ModelError`, `BackendError` or `OptionError`.
     """
     model = find_model(model_name, model_dir)
-    model = _with_graph(model, backend, batching, head)
     if input_shape is not None:
-        model = replace(model, spec=_stretched(model, input_shape))
-    engine = create_backend(backend, model, device, backend_options).open()
-    if engine.masked != (batching == "masked"):
-        engine.close()
-        problem = f"received {batching!r}, but the graph {model.files.onnx} is masked={engine.masked}"
-        raise OptionError("batching", problem)
-    return Predictor(model, engine)
+        model = _stretched(model, input_shape)
+    candidate = parse_options(
+        Candidate,
+        {
+            "backend": backend,
+            "device": device,
+            "options": dict(backend_options or {}),
+            "batching": batching,
+            "head": head,
+        },
+    )
+    return Predictor(open_reader(model, candidate))
 
 
-def _with_graph(model: Model, backend: str, batching: Batching, head: Head | None) -> Model:
-    """Return the model with the ONNX graph that the backend is to run; unchanged if it runs no ONNX."""
-    if batching not in get_args(Batching) or (head is not None and head not in HEADS):
-        received = f"received batching={batching!r} and head={head!r}"
-        raise OptionError("batching, head", f"{received}; expected one of {get_args(Batching)} and of {HEADS}")
-    spec = backend_specs().get(backend)
-    if spec is None or spec.onnx_head is None:
-        if head is not None or batching == "masked":
-            raise OptionError("batching, head", f"the backend {backend!r} runs no exported graph; leave them out")
-        return model
-    onnx_only = model.files.onnx is not None and model.files.paddle_graph is None
-    if onnx_only and model.files.onnx and _is_our_export(model.files.onnx):
-        return model  # made by `ocrhpi export`: it has its form already
-    form = GraphForm(head or cast("Head", spec.onnx_head), masked=batching == "masked")
-    if onnx_only and batching == "exact" and not can_export():
-        return model  # runs as it came
-    return export_model(model, form)
+def load_high_performance(
+    model_name: str | None = None,
+    model_dir: Path | str | None = None,
+    *,
+    device: str | None = None,
+    hpi_config: HpiConfig | Mapping[str, Any] | Path | str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    watcher: Watcher = lambda _: None,
+) -> Predictor:
+    """Find the model and what reads it fastest on this machine, measuring that if need be; return its predictor.
+
+    If the winner cannot be loaded or fails later, the next in the order of the tuning reads on, down to normal mode.
+
+    Args:
+        model_name: Official name; fetched into the cache if ``model_dir`` is not given.
+        model_dir: Directory of an exported model, or a bare ONNX file.
+        device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None takes a GPU that can be used, else the CPU.
+        hpi_config: See `ocrhpi.hpi_config.HpiConfig`: a mapping, the path of a YAML file or of a tuning, or None.
+        input_shape: As for `load_predictor`.
+        watcher: Is told of every step of a tuning.
+
+    Raises:
+        OcrhpiError: Any leaf of `ModelError`, `BackendError`, `OptionError` or `TuningError`.
+    """
+    config = hpi_config if isinstance(hpi_config, HpiConfig) else read_hpi_config(hpi_config)
+    model = find_model(model_name or config.model_name, model_dir)
+    if input_shape is not None:
+        model = _stretched(model, input_shape)
+    if config.forced:
+        return Predictor(open_reader(model, _forced(config, device), cache_dir=config.cache_dir))
+    from ocrhpi.tuner import find_or_tune, made_before, plan  # noqa: PLC0415 - normal mode does without
+
+    planned = plan(model, config, device)
+    tuning = find_or_tune(planned, watcher) if config.tuned is None else made_before(planned, config.tuned)
+    setups = [planned.entrants.baseline] if tuning is None else tuning.setups
+    return Predictor(FallbackReader([(setup.name, _opener(model, setup, config)) for setup in setups]))
 
 
-def _is_our_export(onnx: Path) -> bool:
-    return EXPORTER_KEY in read_onnx_metadata(onnx)
+def _forced(config: HpiConfig, device: str | None) -> Candidate:
+    assert config.backend is not None  # noqa: S101 - read_hpi_config() has checked
+    threads = {} if config.cpu_threads is None else {"threads": config.cpu_threads}
+    return Candidate(
+        backend=config.backend,
+        device=config.device or device,
+        options={**threads, **config.backend_options},
+        batching=config.batching or "exact",
+        head=config.head,
+    )
+
+
+def _opener(model: Model, setup: Setup, config: HpiConfig) -> Callable[[], LineReader]:
+    return partial(open_reader, model, setup, cache_dir=config.cache_dir)
 
 
 def find_model(
@@ -115,8 +151,8 @@ def find_model(
     return model
 
 
-def _stretched(model: Model, input_shape: tuple[int, int, int]) -> InputSpec:
+def _stretched(model: Model, input_shape: tuple[int, int, int]) -> Model:
     channels, height, width = input_shape
     if channels != 3 or height != model.spec.height or width < 1:  # noqa: PLR2004
         raise OptionError("input_shape", f"received {input_shape}; {model.name} takes (3, {model.spec.height}, width)")
-    return replace(model.spec, stretch_width=width)
+    return model.stretched(width)

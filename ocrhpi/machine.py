@@ -1,15 +1,30 @@
-"""What this host offers, found without importing an engine."""
+"""What this host offers, found without importing an engine or starting a process."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
+import re
 from pathlib import Path
+from typing import Any
 
-__all__ = ["usable_cores"]
+__all__ = ["describe_machine", "usable_cores"]
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1 = (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us"))
+_CGROUP_MEMORY = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+_CPU_INFO = Path("/proc/cpuinfo")
+_NVIDIA = Path("/proc/driver/nvidia")
+
+# The kernel writes one record a core, and asks each core for its clock to do so; the first record says all.
+_FIRST_RECORD = 8192
+_TELLING_FLAGS = (
+    *("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8"),
+    *("asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2"),
+)
+_CPU_NUMBERS = {"family": "cpu family", "model": "model", "stepping": "stepping"}
+_GIB = 1 << 30
 
 
 def usable_cores() -> int:
@@ -24,6 +39,29 @@ def usable_cores() -> int:
     return max(1, min(cores, math.ceil(quota) if quota else cores))
 
 
+def describe_machine() -> dict[str, Any]:
+    """Return what decides how fast an engine is here, and which engines run at all, as plain values.
+
+    What cannot be found out is None or empty; asking never raises and takes about a millisecond.
+
+    Returns:
+        ``cpu`` (name), ``cpu_flags`` (instruction sets that engines choose their kernels by), ``usable_cores``,
+        ``memory_gib`` (of the machine or of its cgroup, rounded), ``os``, ``gpus`` (names) and ``gpu_driver``
+        (version); the last two know NVIDIA on Linux.
+    """
+    facts = _cpu_facts()
+    flags = set((facts.get("flags") or facts.get("Features") or "").split())  # x86 and ARM
+    return {
+        "cpu": _cpu_name(facts),
+        "cpu_flags": [flag for flag in _TELLING_FLAGS if flag in flags],
+        "usable_cores": usable_cores(),
+        "memory_gib": _memory_gib(),
+        "os": f"{platform.system()} {platform.machine()}",
+        "gpus": _gpus(),
+        "gpu_driver": _gpu_driver(),
+    }
+
+
 def _cgroup_quota() -> float | None:
     """Return the CPU quota in cores, or None where there is none."""
     try:
@@ -35,3 +73,66 @@ def _cgroup_quota() -> float | None:
     except (OSError, ValueError, ZeroDivisionError):
         return None
     return limit if limit > 0 else None
+
+
+def _cpu_facts() -> dict[str, str]:
+    """Return what ``/proc/cpuinfo`` says of the first core; empty where there is no such file."""
+    try:
+        with _CPU_INFO.open("rb", buffering=0) as file:
+            start = (file.read(_FIRST_RECORD) or b"").decode("utf-8", "replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in start.split("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _cpu_name(facts: dict[str, str]) -> str:
+    if "model name" in facts:
+        # Clouds shorten the names, so that several generations are all called "AMD EPYC".
+        numbers = [f"{part} {facts[key]}" for part, key in _CPU_NUMBERS.items() if key in facts]
+        return f"{facts['model name']} ({', '.join(numbers)})" if numbers else facts["model name"]
+    if "CPU part" in facts:  # ARM gives numbers for names
+        return f"ARM implementer {facts.get('CPU implementer')} part {facts['CPU part']}"
+    # Not platform.processor(): it starts a process.
+    return os.environ.get("PROCESSOR_IDENTIFIER") or platform.machine()
+
+
+def _memory_gib() -> int | None:
+    limits = [_sysconf("SC_PHYS_PAGES") * _sysconf("SC_PAGE_SIZE"), *map(_number_in, _CGROUP_MEMORY)]
+    known = [limit for limit in limits if limit > 0]
+    return round(min(known) / _GIB) if known else None
+
+
+def _sysconf(name: str) -> int:
+    try:
+        return os.sysconf(name)
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return 0
+
+
+def _number_in(path: Path) -> int:
+    """Return the number, or 0 without one; where memory is not limited, cgroup v2 says "max", v1 a huge number."""
+    try:
+        return int(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
+def _gpus() -> list[str]:
+    names = []
+    try:
+        for path in sorted(_NVIDIA.glob("gpus/*/information")):
+            match = re.search(r"^Model:\s*(.+?)\s*$", path.read_text("utf-8", "replace"), re.MULTILINE)
+            names.append(match[1] if match else "unknown")
+    except OSError:
+        pass
+    return names
+
+
+def _gpu_driver() -> str | None:
+    try:
+        text = (_NVIDIA / "version").read_text("utf-8", "replace")
+    except OSError:
+        return None
+    match = re.search(r"\b\d{3,}(?:\.\d+)+\b", text.partition("\n")[0])
+    return match[0] if match else None

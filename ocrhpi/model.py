@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,10 @@ class Model:
     def right_to_left(self) -> bool:
         """Whether the network emits a right-to-left script as it stands in the image, from left to right."""
         return self.name in _RIGHT_TO_LEFT
+
+    def stretched(self, width: int | None) -> Model:
+        """Return the model with every line stretched to ``width`` pixels; None keeps the aspect ratio of lines."""
+        return replace(self, spec=replace(self.spec, stretch_width=width))
 
     @cached_property
     def fingerprint(self) -> str:

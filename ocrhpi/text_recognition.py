@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from ocrhpi.errors import FeatureUnavailable, OptionError
-from ocrhpi.loader import NORMAL_MODE, load_predictor
+from ocrhpi.errors import OptionError
+from ocrhpi.hpi_config import read_hpi_config
+from ocrhpi.loader import NORMAL_MODE, load_high_performance, load_predictor
 from ocrhpi.options import Options, parse_options
+from ocrhpi.paddlex_options import engine_options, paddle_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ocrhpi.backends.base import Effective
+    from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.predictor import OnError
     from ocrhpi.recognition.inputs import Input
     from ocrhpi.results import TextRecResult
@@ -48,16 +51,6 @@ class _DoorOptions(Options):
     return_word_box: bool = False
 
 
-class _PaddleStaticConfig(Options):
-    """The keys of PaddleX's ``paddle_static`` engine configuration that mean something in normal mode."""
-
-    run_mode: Literal["paddle", "paddle_fp32", "mkldnn"] | None = None
-    cpu_threads: PositiveInt | None = None
-    mkldnn_cache_capacity: PositiveInt | None = None
-    enable_new_ir: bool | None = None
-    enable_new_executor: bool | None = None
-
-
 class TextRecognition:
     """Text line recognition with PaddleOCR models.
 
@@ -67,8 +60,10 @@ class TextRecognition:
         model_name: Official model name, fetched on first use; default `DEFAULT_MODEL_NAME`.
         model_dir: Directory of an exported model of your own, or a bare ONNX file.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None takes a GPU if Paddle has one, else the CPU.
-        use_hpip: High-performance mode. ``enable_hpi`` is the same.
-        hpi_config: Configuration of high-performance mode.
+        use_hpip: High-performance mode: what was measured to be fastest on this machine while reading the same text.
+            The first time this measures, for about a minute, with a progress display. ``enable_hpi`` is the same.
+        hpi_config: Configuration of high-performance mode: a mapping, the path of a YAML file, or of a file that
+            ``ocrhpi tune`` made; see `ocrhpi.hpi_config.HpiConfig`.
         **options: ``enable_mkldnn``, ``mkldnn_cache_capacity``, ``cpu_threads`` (default: the usable cores),
             ``input_shape`` (3, H, W), ``return_word_box``, ``engine`` (``paddle`` or ``paddle_static``: normal mode;
             ``onnxruntime`` or ``openvino``: that engine, on a model that is exported on first use),
@@ -76,7 +71,6 @@ class TextRecognition:
 
     Raises:
         OptionError: An option is unknown (with the nearest name) or does not fit.
-        FeatureUnavailable: High-performance mode was asked for; it arrives with tuning.
         OcrhpiError: The model cannot be found or fetched, or the engine cannot run it.
     """
 
@@ -90,30 +84,45 @@ class TextRecognition:
         **options: Any,  # noqa: ANN401 - validated by _DoorOptions
     ) -> None:
         given = parse_options(_DoorOptions, options)
-        _refuse_high_performance(use_hpip or bool(given.enable_hpi), hpi_config)
-        _warn_of_idle_options(given)
+        high_performance = use_hpip or bool(given.enable_hpi)
+        _check_combination(given, high_performance=high_performance, hpi_config=hpi_config)
+        _warn_of_idle_options(given, high_performance=high_performance)
         if model_name is None and model_dir is None:
             model_name = DEFAULT_MODEL_NAME
         self._return_word_box = given.return_word_box
+        if high_performance:
+            from ocrhpi.display.live import watching  # noqa: PLC0415 - normal mode does without
+
+            with watching() as watcher:
+                self._predictor = load_high_performance(
+                    model_name,
+                    model_dir,
+                    device=device,
+                    hpi_config=_hpi_config(hpi_config, given),
+                    input_shape=given.input_shape,
+                    watcher=watcher,
+                )
+            return
         normal = given.engine in {None, "paddle", "paddle_static"}
+        backend = NORMAL_MODE if normal or given.engine is None else given.engine
         self._predictor = load_predictor(
             model_name,
             model_dir,
-            backend=NORMAL_MODE if normal or given.engine is None else given.engine,
+            backend=backend,
             device=device,
-            backend_options=_paddle_options(given) if normal else _engine_options(given),
+            backend_options=_backend_options(backend, given),
             input_shape=given.input_shape,
         )
 
     @property
     def effective(self) -> Effective:
         """What really runs: engine version, device, precision, threads, settings, and deviations with reasons."""
-        return self._predictor.backend.effective
+        return self._predictor.effective
 
     def predict(
         self,
         input: Input,  # noqa: A002 - the peer's name
-        batch_size: int = 1,
+        batch_size: int | None = None,
         *,
         on_error: OnError = "raise",
         return_word_box: bool | None = None,
@@ -127,7 +136,7 @@ class TextRecognition:
     def predict_iter(
         self,
         input: Input,  # noqa: A002 - the peer's name
-        batch_size: int = 1,
+        batch_size: int | None = None,
         *,
         on_error: OnError = "raise",
         return_word_box: bool | None = None,
@@ -136,7 +145,7 @@ class TextRecognition:
 
         Args:
             input: Path, URL, directory, PDF, image bytes, array (BGR), PIL image, or a list, tuple or iterator.
-            batch_size: Most lines in one call of the engine.
+            batch_size: Most lines in one call of the engine. None: 1, and in high-performance mode what was measured.
             on_error: ``raise``, or ``skip`` to get a result whose ``error`` is set.
             return_word_box: Overrides the constructor's for this call.
 
@@ -165,55 +174,45 @@ class TextRecognition:
         self.close()
 
 
-def _refuse_high_performance(use_hpip: bool, hpi_config: object) -> None:  # noqa: FBT001
-    if use_hpip:
-        raise FeatureUnavailable(
-            "High-performance mode (use_hpip=True, enable_hpi=True)",
-            "It arrives with tuning; leave use_hpip out to run in normal mode.",
-        )
-    if hpi_config is not None:
+def _check_combination(given: _DoorOptions, *, high_performance: bool, hpi_config: object) -> None:
+    if hpi_config is not None and not high_performance:
         raise OptionError("hpi_config", "given without use_hpip=True; it configures high-performance mode only")
+    if given.engine is not None and high_performance:
+        problem = f"received {given.engine!r} together with use_hpip=True, which chooses the engine by measuring"
+        raise OptionError("engine", f"{problem}; leave one of them out, or name the engine in hpi_config")
 
 
-def _warn_of_idle_options(given: _DoorOptions) -> None:
-    """Normal mode is Paddle FP32 without TensorRT or CINN; PaddleOCR also runs on where these cannot apply."""
+def _warn_of_idle_options(given: _DoorOptions, *, high_performance: bool) -> None:
+    """PaddleOCR also runs on where these cannot apply."""
     idle = [name for name in ("use_tensorrt", "enable_cinn") if getattr(given, name)]
     if given.precision != "fp32":
         idle.append("precision")
+    mode = "normal mode, which is Paddle Inference in FP32"
+    if high_performance:
+        idle += [name for name in ("enable_mkldnn", "mkldnn_cache_capacity") if getattr(given, name) is not None]
+        mode = "high-performance mode, which tries engines and precisions by itself"
     if idle:
-        _log.warning("%s: no effect in normal mode, which is Paddle Inference in FP32", ", ".join(idle))
+        _log.warning("%s: no effect in %s", ", ".join(idle), mode)
 
 
-def _paddle_options(given: _DoorOptions) -> dict[str, Any]:
-    """Translate PaddleOCR's spellings into the options of the backend ``paddle``; engine_config wins."""
-    config = parse_options(_PaddleStaticConfig, _paddle_bucket(given.engine_config or {}))
-    onednn = given.enable_mkldnn
-    if config.run_mode is not None:
-        onednn = config.run_mode == "mkldnn"
-    options = {
-        # PaddleOCR's enable_mkldnn=True also runs plain where oneDNN cannot; strict oneDNN is the backend's True.
-        "onednn": False if onednn is False else "auto",
-        "threads": config.cpu_threads or given.cpu_threads,
-        "onednn_cache_capacity": config.mkldnn_cache_capacity or given.mkldnn_cache_capacity,
-        "new_ir": config.enable_new_ir,
-        "new_executor": config.enable_new_executor,
-    }
-    return {name: value for name, value in options.items() if value is not None}
+def _hpi_config(hpi_config: Mapping[str, Any] | Path | str | None, given: _DoorOptions) -> HpiConfig:
+    """Read the configuration, from PaddleOCR's ``engine_config={"hpi": {...}}``, too; add the door's thread count."""
+    bucket = (given.engine_config or {}).get("hpi")
+    if bucket is not None and hpi_config is not None:
+        raise OptionError("engine_config", "received a bucket 'hpi' together with hpi_config; keep one of them")
+    config = read_hpi_config(bucket if hpi_config is None else hpi_config)
+    if given.cpu_threads is None or config.cpu_threads is not None:
+        return config
+    return config.model_copy(update={"cpu_threads": given.cpu_threads})
 
 
-def _engine_options(given: _DoorOptions) -> dict[str, Any]:
-    """Options of another engine: its own, flat or in a bucket, and PaddleOCR's thread count."""
-    config = given.engine_config or {}
-    bucket = config.get(given.engine, config) if given.engine else config
-    if not isinstance(bucket, dict):
-        raise OptionError(f"engine_config.{given.engine}", f"received {bucket!r}; expected a mapping")
-    threads = {} if given.cpu_threads is None else {"threads": given.cpu_threads}
-    return {**threads, **bucket}
-
-
-def _paddle_bucket(engine_config: dict[str, Any]) -> dict[str, Any]:
-    """PaddleOCR takes the keys flat or in a bucket named after the engine."""
-    bucket = engine_config.get("paddle_static", engine_config)
-    if not isinstance(bucket, dict):
-        raise OptionError("engine_config.paddle_static", f"received {bucket!r}; expected a mapping")
-    return bucket
+def _backend_options(backend: str, given: _DoorOptions) -> dict[str, Any]:
+    """Translate PaddleOCR's spellings into options of the backend."""
+    if backend != NORMAL_MODE:
+        return engine_options(backend, given.engine_config, given.cpu_threads)
+    return paddle_options(
+        given.engine_config,
+        enable_mkldnn=given.enable_mkldnn,
+        cpu_threads=given.cpu_threads,
+        mkldnn_cache_capacity=given.mkldnn_cache_capacity,
+    )

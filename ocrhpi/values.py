@@ -28,7 +28,7 @@ rounded up in a plain graph. ``natural``: the same without the least width of 32
 Head: TypeAlias = Literal["full", "topk", "argmax", "logits"]
 """Where top-1 is found. ``full``: probabilities (N, T, classes) leave the graph and are reduced on the host. The others
 leave ``indices`` int32 and ``probs`` float32, (N, T): ``topk`` by TopK(1) of the probabilities; ``argmax`` by ArgMax
-and ReduceMax; ``logits`` by ArgMax of the logits and 1 / sum(exp(logits - max)), which never makes the probabilities."""
+and ReduceMax; ``logits`` by ArgMax of the logits and 1 / sum(exp(logits - max)), which makes no probabilities."""
 
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 """Network output, (N, T, classes), float32: the probability of every class at every time step."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from ocrhpi.backends.registry import ENTRY_POINT_GROUP
 from ocrhpi.catalog import fetch
 from ocrhpi.model import Model, load_model
 from ocrhpi.text_recognition import TextRecognition
@@ -16,7 +17,7 @@ from tests.tiny_model import write_tiny_model
 from tests.tiny_onnx import write_tiny_onnx
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 needs_paddle2onnx = pytest.mark.skipif(
     importlib.util.find_spec("paddle2onnx") is None,
@@ -89,3 +90,17 @@ def recognition(v4_mobile_dir: Path) -> Iterator[TextRecognition]:
     """The real model in normal mode; shared, so tests must not close it."""
     with TextRecognition(model_dir=v4_mobile_dir, device="cpu") as recognition:
         yield recognition
+
+
+@pytest.fixture
+def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Install a distribution whose only content is one entry point: name of a backend, and what it names."""
+
+    def install(name: str, value: str) -> None:
+        info = tmp_path / "site" / f"plugin_{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plugin-{name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{name} = {value}\n")
+        monkeypatch.syspath_prepend(tmp_path / "site")
+
+    return install

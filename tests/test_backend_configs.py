@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from ocrhpi.backends.registry import backend_specs
+from ocrhpi.candidate import Candidate
 from ocrhpi.options import parse_options
 
 CONFIGS = Path(__file__).parents[1] / "backend_configs"
@@ -27,4 +28,5 @@ def test_every_entry_is_accepted_by_its_backend(path: Path) -> None:
     for entries in grid.values():
         assert entries
         for entry in entries:
-            parse_options(backend.options_type, entry)
+            candidate = parse_options(Candidate, {**entry, "backend": path.stem})
+            parse_options(backend.options_type, candidate.options)

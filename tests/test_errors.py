@@ -18,7 +18,7 @@ EXAMPLES = [
     errors.UnsupportedInput(3),
     errors.UnreadableInput("a.png", "zero bytes", 2),
     errors.OptionError("batch_size", "received 0; expected at least 1"),
-    errors.FeatureUnavailable("use_hpip", "Leave it out."),
+    errors.TuningError("PP-OCRv4_mobile_rec", "normal mode does not run"),
     errors.UnknownBackend("padle", ["paddle"]),
     errors.BackendUnavailable("paddle", "module 'paddle' is not installed", "pip install"),
     errors.BackendMismatch("paddle", "device gpu", "built without CUDA"),

@@ -69,7 +69,7 @@ def test_an_exported_directory_runs_in_the_form_it_has(v4_mobile_dir: Path, line
     [
         ({"backend": "paddle", "batching": "masked"}, OptionError),
         ({"backend": "paddle", "head": "topk"}, OptionError),
-        ({"backend": "openvino", "batching": "natural"}, OptionError),
+        ({"backend": "openvino", "batching": "wide"}, OptionError),
         ({"backend": "openvino", "head": "top5"}, OptionError),
         ({"backend": "openvno"}, UnknownBackend),
         ({"backend": "openvino", "backend_options": {"stream": 1}}, OptionError),

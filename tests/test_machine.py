@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,3 +60,98 @@ def test_systems_without_affinity(eight_cores: Path, monkeypatch: pytest.MonkeyP
 
 def test_this_machine() -> None:
     assert 1 <= machine.usable_cores() <= (os.cpu_count() or 1)
+
+
+X86 = """processor\t: 0
+cpu family\t: 25
+model\t\t: 17
+model name\t: AMD EPYC
+stepping\t: 1
+flags\t\t: fpu avx2 avx512f avx512_bf16 unheard_of
+
+processor\t: 1
+model name\t: another
+flags\t\t: amx_int8
+"""
+ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd sve\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n\n"
+DRIVER = "NVRM version: NVIDIA UNIX {} 550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version:  gcc version 12.2.0\n"
+
+
+@pytest.fixture
+def empty_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A host that says nothing; what it should say goes into the returned folder."""
+    monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "_NVIDIA", tmp_path / "nvidia")
+    monkeypatch.setattr(machine, "_CGROUP_MEMORY", (tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"))
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4_000_000}.__getitem__, raising=False)
+    return tmp_path
+
+
+def test_cpu_of_x86(empty_host: Path) -> None:
+    (empty_host / "cpuinfo").write_text(X86)
+    found = machine.describe_machine()
+    assert found["cpu"] == "AMD EPYC (family 25, model 17, stepping 1)"
+    assert found["cpu_flags"] == ["avx2", "avx512f", "avx512_bf16"]
+
+
+def test_cpu_of_arm(empty_host: Path) -> None:
+    (empty_host / "cpuinfo").write_text(ARM)
+    found = machine.describe_machine()
+    assert found["cpu"] == "ARM implementer 0x41 part 0xd0c"
+    assert found["cpu_flags"] == ["asimd", "sve"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "gib"),
+    [
+        ("memory.max", "max\n", 15),
+        ("memory.max", f"{2 << 30}\n", 2),
+        ("memory.max", "", 15),
+        ("memory.limit_in_bytes", "9223372036854771712\n", 15),
+        ("memory.limit_in_bytes", f"{3 << 30}\n", 3),
+    ],
+)
+def test_memory_is_that_of_the_machine_or_its_cgroup(empty_host: Path, file: str, content: str, gib: int) -> None:
+    (empty_host / file).write_text(content)
+    assert machine.describe_machine()["memory_gib"] == gib
+
+
+@pytest.mark.parametrize("kernel_module", ["x86_64 Kernel Module ", "Open Kernel Module for x86_64 "])
+def test_gpus(empty_host: Path, kernel_module: str) -> None:
+    for number, model in enumerate(["NVIDIA H200", "NVIDIA L4"]):
+        folder = empty_host / "nvidia" / "gpus" / f"0000:0{number}:00.0"
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(f"Model: \t\t {model}\nIRQ:   \t\t 78\nGPU UUID: \t GPU-{number}\n")
+    (empty_host / "nvidia" / "version").write_text(DRIVER.format(kernel_module))
+    found = machine.describe_machine()
+    assert found["gpus"] == ["NVIDIA H200", "NVIDIA L4"]
+    assert found["gpu_driver"] == "550.54.15"
+
+
+def test_a_host_that_says_nothing_or_nonsense(empty_host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sysconf")
+    monkeypatch.setenv("PROCESSOR_IDENTIFIER", "Some CPU")
+    expected: dict[str, object] = {
+        "cpu": "Some CPU",
+        "cpu_flags": [],
+        "memory_gib": None,
+        "gpus": [],
+        "gpu_driver": None,
+    }
+    assert machine.describe_machine().items() >= expected.items()
+    (empty_host / "cpuinfo").write_bytes(b"\xff\xfe" * 9999)
+    (empty_host / "nvidia" / "version").mkdir(parents=True)
+    (empty_host / "memory.max").write_bytes(b"\xff")
+    assert machine.describe_machine().items() >= expected.items()
+
+
+def test_the_description_is_plain_and_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    monkeypatch.setattr(os, "system", refused)
+    found = machine.describe_machine()
+    assert json.loads(json.dumps(found)) == found
+    assert found["usable_cores"] == machine.usable_cores()
+    assert found["cpu"]

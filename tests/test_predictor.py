@@ -13,6 +13,7 @@ import pytest
 from ocrhpi.errors import BackendClosed, OptionError, UnreadableInput, UnsupportedInput
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.predictor import Predictor
+from ocrhpi.reading.engine import EngineReader
 from ocrhpi.values import InputSpec
 from tests.fakes import StripeBackend
 
@@ -24,7 +25,7 @@ MODEL = Model("stripes", Path("stripes"), ModelFiles(), InputSpec(), tuple("abcd
 
 @pytest.fixture
 def predictor() -> Iterator[Predictor]:
-    with Predictor(MODEL, StripeBackend(MODEL).open()) as predictor:
+    with Predictor(EngineReader(MODEL, StripeBackend(MODEL).open())) as predictor:
         yield predictor
 
 
@@ -45,7 +46,7 @@ def test_results_come_in_input_order_and_do_not_depend_on_the_batch_size(predict
 
 
 def test_read_takes_lines_that_are_in_memory(predictor: Predictor) -> None:
-    assert predictor.read([]) == []
+    assert predictor.reader.read([]) == []
 
 
 def test_reading_is_lazy_and_runs_few_batches_ahead(predictor: Predictor) -> None:
@@ -93,7 +94,7 @@ def test_unsupported_objects_raise_a_type_error(predictor: Predictor) -> None:
         list(predictor.predict_iter(None))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "4", True, None])
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "4", True])
 def test_batch_sizes_that_do_not_fit(predictor: Predictor, batch_size: object) -> None:
     with pytest.raises(OptionError, match="batch_size"):
         predictor.predict_iter([], batch_size=batch_size)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import cv2
 import pytest
 
 from ocrhpi import TextRecognition
-from ocrhpi.errors import FeatureUnavailable, ModelNotFound, OptionError, UnknownModel
+from ocrhpi.errors import ModelNotFound, OptionError, UnknownModel
 from ocrhpi.machine import usable_cores
 from tests.conftest import needs_paddle2onnx
 
@@ -137,12 +137,6 @@ def test_input_shape_stretches(v4_mobile_dir: Path, lines_dir: Path, labels: dic
 def test_options_without_effect_in_normal_mode_are_said_so(tiny_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     with TextRecognition(model_dir=tiny_dir, device="cpu", use_tensorrt=True, precision="fp16"):
         assert "use_tensorrt, precision: no effect in normal mode" in caplog.text
-
-
-@pytest.mark.parametrize("spelling", ["use_hpip", "enable_hpi"])
-def test_high_performance_mode_arrives_with_tuning(tiny_dir: Path, spelling: str) -> None:
-    with pytest.raises(FeatureUnavailable, match="arrives with tuning"):
-        TextRecognition(model_dir=tiny_dir, **{spelling: True})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,6 @@ Every setting (a system at a batch size) runs in a worker process of its own; in
 timed once, in random order, one at a time, the others stopped. Results: ``DIR/report.md`` and ``DIR/report.json``.
 
 In reading order: ``systems`` (the table of what is compared), ``readers`` (how each system is called), ``worker`` (the
-process around a reader) and ``client`` (the parent's end of it), ``starter``, ``trials`` (what is timed, and when),
-``statistic``, ``report``. ``lines``, ``rendering``, ``model_files`` and ``peer_venv`` prepare what the workers need.
+process around a reader), ``starter``, ``trials`` (what is timed, and when), ``comparison``, ``report``.
+``lines``, ``rendering``, ``model_files`` and ``peer_venv`` prepare what the workers need.
 """

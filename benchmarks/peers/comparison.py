@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.statistic import Ratio, paired_ratio
+from ocrhpi.tuning.statistic import Ratio, paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +51,10 @@ class Comparison:
     def __str__(self) -> str:
         outcome = f"{self.ratio}, {self.ours} to {self.peer}" if self.ratio else "not measured"
         return f"{self.question}: {outcome}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {**vars(self), "ratio": self.ratio.model_dump() if self.ratio else None}
 
 
 def best(

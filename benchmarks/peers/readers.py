@@ -132,7 +132,7 @@ class Ocrhpi:
         options = dict(job.options)
         options["backend_options"] = {**options.get("backend_options", {}), "threads": job.threads}
         self._predictor = ocrhpi.load_predictor(model_dir=job.path, device="cpu", **options)
-        effective = self._predictor.backend.effective
+        effective = self._predictor.effective
         self.effective = {
             "precision": effective.precision,
             "threads": effective.threads,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.peers.comparison import best, compare, first_pass_of, throughput_of
-from benchmarks.peers.statistic import paired_ratio
+from ocrhpi.tuning.statistic import paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "schema": SCHEMA,
         **results.facts,
         "reference": {"source": results.reference_source, "texts": reference},
-        "comparisons": [asdict(comparison) for comparison in results.comparisons],
+        "comparisons": [comparison.as_json() for comparison in results.comparisons],
         "records": [
             {
                 **{key: value for key, value in vars(record).items() if key not in {"setting", "readings"}},

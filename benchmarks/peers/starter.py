@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.peers.client import Worker, WorkerFailed
+from ocrhpi.children.child import Child, ChildFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from benchmarks.peers.systems import System
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,18 @@ class Starter:
     threads: int
     timeout_s: float
 
-    def start(self, system: System, name: str) -> tuple[Worker, dict[str, Any]]:
+    def start(self, system: System, name: str) -> tuple[Child, dict[str, Any]]:
         """Return a worker that has loaded ``system`` and read a blank line, and what really runs in it.
 
         Raises:
-            WorkerFailed: It could not; the worker is gone.
+            ChildFailed: It could not; the worker is gone.
         """
         interpreter, files = self.interpreters[system.ours], self.files[system.files]
         for missing in (interpreter, files):
             if isinstance(missing, str):
-                raise WorkerFailed(missing)
-        worker = Worker([str(interpreter)], self.logs / f"{re.sub('[^a-zA-Z0-9]+', '-', name)}.log")
+                raise ChildFailed("start", missing)
+        command = [str(interpreter), "-m", "benchmarks.peers.worker"]
+        worker = Child(command, self.logs / f"{re.sub('[^a-zA-Z0-9]+', '-', name)}.log", cwd=_ROOT)
         job = {
             "model_name": self.model_name,
             "path": str(files),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.peers.client import Worker, WorkerFailed
 from benchmarks.peers.systems import Setting
+from ocrhpi.children.child import Child, ChildFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -129,7 +129,7 @@ class Trials:
     def export(self, systems: Sequence[System]) -> None:
         """Let our systems export what they need: done in a timed process it would count as that one's memory."""
         for system in tqdm([system for system in systems if system.ours], "exporting", unit="system"):
-            with suppress(WorkerFailed), ExitStack() as stack:
+            with suppress(ChildFailed), ExitStack() as stack:
                 self._start([Record(Setting(system, 1))], f"{system.name} export", stack)
 
     def probe(self, systems: Sequence[System]) -> list[Record]:
@@ -148,7 +148,7 @@ class Trials:
     def rounds(self, records: Sequence[Record]) -> None:
         """Time throughput and, at batch 1, latency: in each round every live worker once, in random order."""
         with ExitStack() as stack:
-            workers: dict[str, Worker] = {}
+            workers: dict[str, Child] = {}
             for record in tqdm([record for record in records if not record.failure], "starting", unit="worker"):
                 with _failures_of([record]):
                     worker = self._start([record], f"{record.setting.name} rounds", stack)
@@ -177,37 +177,37 @@ class Trials:
                         with _failures_of([record]), ExitStack() as stack:
                             self._first_pass(self._start([record], f"{record.setting.name} first", stack), record)
 
-    def _probe(self, worker: Worker, record: Record) -> None:
+    def _probe(self, worker: Child, record: Record) -> None:
         record.add_reading(self._ask(worker, "texts", record))
         for _ in range(self.plan.probes):
             record.probe_s.append(self._throughput(worker, record))
 
-    def _time(self, worker: Worker, record: Record) -> None:
+    def _time(self, worker: Child, record: Record) -> None:
         if "throughput" in self.plan.measures:
             record.throughput_s.append(self._throughput(worker, record))
         if "latency" in self.plan.measures and record.setting.batch == 1:
             time.sleep(self.plan.pause_s)
             record.latency_ms.append(self._ask(worker, "time", record, mode="latency")["line_ms"])
 
-    def _first_pass(self, worker: Worker, record: Record) -> None:
+    def _first_pass(self, worker: Child, record: Record) -> None:
         record.first_s.append(self._throughput(worker, record))
         peak: float = worker.ask("memory", self.starter.timeout_s)
         record.first_peak_mib = max(peak, record.first_peak_mib or 0.0)
 
-    def _throughput(self, worker: Worker, record: Record) -> float:
+    def _throughput(self, worker: Child, record: Record) -> float:
         time.sleep(self.plan.pause_s)
         timed = self._ask(worker, "time", record, mode="throughput")
         record.add_reading(timed["texts"])
         return float(timed["seconds"])
 
-    def _start(self, records: Sequence[Record], name: str, stack: ExitStack) -> Worker:
+    def _start(self, records: Sequence[Record], name: str, stack: ExitStack) -> Child:
         worker, effective = self.starter.start(records[0].setting.system, name)
         stack.callback(worker.close)
         for record in records:
             record.effective = effective
         return worker
 
-    def _ask(self, worker: Worker, command: str, record: Record, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+    def _ask(self, worker: Child, command: str, record: Record, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         return worker.ask(command, self.starter.timeout_s, batch=record.setting.batch, **arguments)
 
     def _shuffled(self, records: Sequence[Record]) -> list[Record]:
@@ -219,6 +219,6 @@ def _failures_of(records: Sequence[Record]) -> Iterator[None]:
     """Make a failing worker the row of those that were measured with it, and go on with the others."""
     try:
         yield
-    except WorkerFailed as failure:
+    except ChildFailed as failure:
         for record in records:
             record.failure = record.failure or str(failure)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ocrhpi.errors import BackendError, BackendUnavailable, UnknownBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ocrhpi.backends.base import Backend
     from ocrhpi.model import Model
@@ -53,6 +53,11 @@ class BackendSpec:
     install: str
     onnx_head: str | None = None
     fault: str | None = None
+
+    @property
+    def installed(self) -> tuple[str, ...]:
+        """Those of `distributions` that are installed."""
+        return tuple(name for name in self.distributions if next(_distributions(name), None))
 
 
 @dataclass(frozen=True)
@@ -168,5 +173,8 @@ def _findable(module: str) -> bool:
 
 
 def _version(spec: BackendSpec) -> str | None:
-    installed = (next(iter(importlib.metadata.distributions(name=name)), None) for name in spec.distributions)
-    return next((distribution.version for distribution in installed if distribution), None)
+    return next((found.version for name in spec.distributions for found in _distributions(name)), None)
+
+
+def _distributions(name: str) -> Iterator[importlib.metadata.Distribution]:
+    return iter(importlib.metadata.distributions(name=name))

@@ -17,6 +17,8 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "text_recognition": "Read text lines in images, folders, PDFs and URLs.",
+    "tune": "Measure what reads fastest on this machine.",
+    "explain": "Say why a tuning chose what it chose.",
     "export": "Export a model to ONNX and verify it.",
     "models": "List, fetch and locate official models.",
     "backends": "Show which engines this machine has.",

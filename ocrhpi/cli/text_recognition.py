@@ -32,7 +32,7 @@ def _switch(name: str, text: str) -> Callable[[Any], Any]:
 @click.option("--model_name", help=f"Official model name.  [default: {DEFAULT_MODEL_NAME}]")
 @click.option("--model_dir", help="Folder of an exported model, or a bare ONNX file.")
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if the engine has one]")
-@click.option("--batch_size", type=int, default=1, show_default=True, help="Most lines in one call of the engine.")
+@click.option("--batch_size", type=int, help="Most lines in one call.  [default: 1, or what was measured]")
 @click.option(
     "--on_error",
     type=click.Choice(["raise", "skip"]),
@@ -41,9 +41,9 @@ def _switch(name: str, text: str) -> Callable[[Any], Any]:
     help="At unreadable inputs.",
 )
 @_switch("--return_word_box", "Also print words and their columns.")
-@_switch("--use_hpip", "High-performance mode.")
+@_switch("--use_hpip", "High-performance mode: what was measured to be fastest here; measures the first time.")
 @_switch("--enable_hpi", "The same as --use_hpip.")
-@click.option("--hpi_config", help="Configuration of high-performance mode, a YAML file.")
+@click.option("--hpi_config", help="Its configuration, a YAML file, or a file of ocrhpi tune.")
 @click.option("--engine", help="paddle, paddle_static, onnxruntime or openvino.  [default: paddle]")
 @click.option("--input_shape", nargs=3, type=int, metavar="C H W", help="Stretch every line to this shape.")
 @_switch("--enable_mkldnn", "oneDNN on the CPU; where it refuses a model plain Paddle runs.")
@@ -57,7 +57,7 @@ def command(  # noqa: D103 - click documents it; one parameter an option
     *,
     inputs: tuple[str, ...],
     save_path: str | None,
-    batch_size: int,
+    batch_size: int | None,
     on_error: Any,  # noqa: ANN401 - one of the choices
     as_json: bool,
     **options: Any,  # noqa: ANN401 - validated by TextRecognition

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ocrhpi.values import LineGeometry
 
 if TYPE_CHECKING:
-    from ocrhpi.values import InputSpec
+    from ocrhpi.values import Batching, InputSpec
 
-__all__ = ["line_geometry", "text_fraction"]
+__all__ = ["line_geometry", "looser_geometry", "text_fraction"]
 
 
 def line_geometry(width: int, height: int, spec: InputSpec) -> LineGeometry:
@@ -28,6 +28,18 @@ def line_geometry(width: int, height: int, spec: InputSpec) -> LineGeometry:
     if padded > spec.max_width:
         return LineGeometry(spec.max_width, spec.max_width)
     return LineGeometry(min(math.ceil(spec.height * ratio), padded), padded)
+
+
+def looser_geometry(exact: LineGeometry, batching: Batching, step: int) -> LineGeometry:
+    """Return the geometry of a line in ``batching``: its own padding rounded up to a multiple of ``step`` pixels.
+
+    ``exact`` and ``masked`` leave it as it is, since their text does; ``natural`` first drops the padding to the
+    least width.
+    """
+    if batching in {"exact", "masked"}:
+        return exact
+    width = exact.resized_width if batching == "natural" else exact.padded_width
+    return LineGeometry(exact.resized_width, -(-width // step) * step)
 
 
 def text_fraction(width: int, height: int, spec: InputSpec) -> float:

@@ -42,6 +42,7 @@ class Question(Options):
         max_latency_ms: Slower candidates, one line a call, are no choice.
         max_memory_mib: Nor those whose process takes more.
         accuracy: How equal the text must stay.
+        threads: CPU threads that every candidate may use; None: the usable cores.
         weights: Share of lines in each width range of `ocrhpi.tuning.rows.RANGE_NAMES`; they add up to 1.
     """
 
@@ -49,4 +50,5 @@ class Question(Options):
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     max_memory_mib: Annotated[float, Field(gt=0)] | None = None
     accuracy: Accuracy = "identical"
+    threads: Annotated[int, Field(ge=1)] | None = None
     weights: tuple[float, float, float, float] = (0.7, 0.15, 0.1, 0.05)

@@ -17,7 +17,7 @@ RANGE_EDGES = (320, 640, 1280)
 RANGE_NAMES = ("up to 320", "321 to 640", "641 to 1280", "above 1280")
 
 Outcome: TypeAlias = Literal["measured", "rejected", "skipped"]
-"""``measured``: it ran and has timings. ``rejected``: it failed, or ran otherwise than asked. ``skipped``: never ran."""
+"""``measured``: it ran and has timings. ``rejected``: it failed, or ran not as asked. ``skipped``: it never ran."""
 
 
 def range_of(width: int) -> int:
@@ -82,9 +82,11 @@ class Row(Options):
         load_s: Seconds to load the model, without starting Python.
         first_call_ms: Milliseconds of the first call after loading, one line.
         peak_mib: Largest resident set of its process in MiB.
+        look: For each width range, milliseconds per line in the first look: warm, but before the rounds and so beside
+            no other candidate.
         first_round: Number of the round that its first sample is from; it took part in all after it until it ended.
         samples: For each round, for each width range, milliseconds per line; null where no line is of that range.
-            All lines of the range in one call for ``throughput``, one line a call for ``latency``, as the question asks.
+            All lines of the range in one call for ``throughput``, one line a call for ``latency``, as is asked.
         latency: The same, one line a call, where throughput is asked for under a bound of latency.
     """
 
@@ -97,6 +99,7 @@ class Row(Options):
     load_s: float | None = None
     first_call_ms: float | None = None
     peak_mib: float | None = None
+    look: tuple[float | None, ...] = ()
     first_round: int = 0
     samples: tuple[tuple[float | None, ...], ...] = Field(default=())
     latency: tuple[tuple[float | None, ...], ...] = Field(default=())

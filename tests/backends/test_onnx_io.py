@@ -14,6 +14,7 @@ from ocrhpi.backends.registry import availability, backend_specs, create_backend
 from ocrhpi.errors import BackendError, BatchError, ModelFormatError, ModelNotFound
 from ocrhpi.model import load_model
 from ocrhpi.predictor import Predictor
+from ocrhpi.reading.engine import EngineReader
 from ocrhpi.values import Emissions
 from tests.tiny_onnx import STRIDE, Head, tiny_onnx_model
 
@@ -90,7 +91,7 @@ def test_both_engines_read_the_same_in_real_lines(v6_small_dir: Path, lines_dir:
     paths = [str(path) for path in sorted(lines_dir.glob("*.png"))[::6]]
     read = []
     for engine in ENGINES:
-        with Predictor(model, create_backend(engine, model, "cpu").open()) as predictor:
+        with Predictor(EngineReader(model, create_backend(engine, model, "cpu").open())) as predictor:
             read.append([(line["rec_text"], line["rec_score"]) for line in predictor.predict_iter(paths)])
     assert [text for text, _ in read[0]] == [text for text, _ in read[1]]
     assert sum(bool(text) for text, _ in read[0]) > len(paths) / 2

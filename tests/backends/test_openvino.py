@@ -11,6 +11,7 @@ from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, Opt
 from ocrhpi.machine import usable_cores
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.predictor import Predictor
+from ocrhpi.reading.engine import EngineReader
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def test_compiled_models_are_cached_where_asked(model: Model, tmp_path: Path) ->
 
 def test_the_old_paddle_format_needs_no_onnx(v4_mobile: Model, lines_dir: Path, labels: dict[str, Label]) -> None:
     names = list(labels)[::10]
-    with Predictor(v4_mobile, OpenVinoBackend(v4_mobile, "cpu").open()) as predictor:
+    with Predictor(EngineReader(v4_mobile, OpenVinoBackend(v4_mobile, "cpu").open())) as predictor:
         read = [line["rec_text"] for line in predictor.predict_iter([str(lines_dir / name) for name in names])]
     assert read == [labels[name].text for name in names]
 

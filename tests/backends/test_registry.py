@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.backends.registry import ENTRY_POINT_GROUP, availability, backend_specs, create_backend
+from ocrhpi.backends.registry import availability, backend_specs, create_backend
 from ocrhpi.errors import BackendError, BackendUnavailable, UnknownBackend
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.values import InputSpec
@@ -19,20 +19,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def model(tmp_path: Path) -> Model:
     return Model("m", tmp_path, ModelFiles(onnx=tmp_path / "m.onnx"), InputSpec(), ("a",))
-
-
-@pytest.fixture
-def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Install a distribution whose only content is one entry point."""
-
-    def install(name: str, value: str) -> None:
-        info = tmp_path / "site" / f"plugin_{name}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plugin-{name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{name} = {value}\n")
-        monkeypatch.syspath_prepend(tmp_path / "site")
-
-    return install
 
 
 def test_third_parties_register_through_the_entry_point_group(

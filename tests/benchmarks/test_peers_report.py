@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks.peers.comparison import best, compare, latency_of, throughput_of
 from benchmarks.peers.report import Results, as_json, markdown, write_report
-from benchmarks.peers.statistic import paired_ratio
 from benchmarks.peers.systems import Setting, System
 from benchmarks.peers.trials import Record, first_fp32_texts, keep_best
+from ocrhpi.tuning.statistic import paired_ratio
 from tests.benchmarks.fake_reader import TEXTS
 
 if TYPE_CHECKING:

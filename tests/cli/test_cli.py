@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from ocrhpi import __version__
 from ocrhpi.cli import main
-from ocrhpi.errors import FeatureUnavailable
+from ocrhpi.errors import OptionError
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ def test_errors_are_one_line_and_exit_non_zero(tiny_dir: Path, tmp_path: Path) -
 
 
 def test_debug_shows_the_traceback(tiny_dir: Path) -> None:
-    arguments = ("text_recognition", "-i", "x.png", "--model_dir", tiny_dir, "--use_hpip")
-    assert isinstance(run("--debug", *arguments).exception, FeatureUnavailable)
-    assert "arrives with tuning" in run(*arguments).stderr
+    arguments = ("text_recognition", "-i", "x.png", "--model_dir", tiny_dir, "--use_hpip", "--engine", "openvino")
+    assert isinstance(run("--debug", *arguments).exception, OptionError)
+    assert "chooses the engine" in run(*arguments).stderr
 
 
 def test_skip_goes_on_and_counts(tiny_dir: Path, lines_dir: Path, tmp_path: Path) -> None:

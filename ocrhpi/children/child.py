@@ -1,4 +1,4 @@
-"""The parent's end of a worker: requests with a time limit, and a reason when it crashes, hangs or reports an error."""
+"""The parent's end: requests with a time limit, and a reason when the child crashes, hangs or reports an error."""
 
 from __future__ import annotations
 
@@ -8,60 +8,80 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
 
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["Child", "ChildFailed"]
+
 _CLOSE_S = 10.0
 _LOG_CHARACTERS = 300
 
 
-class WorkerFailed(Exception):
-    """A worker reported an error, ended, or did not answer in time; the text is the reason."""
-
-
-class Worker:
-    """A worker process. Between requests it is stopped, so that its threads cannot spin while others are timed.
+class ChildFailed(Exception):
+    """A child reported an error, ended, or did not answer in time.
 
     Args:
-        interpreter: Command that starts its Python.
-        log: File for what it prints.
-        stop_between: Whether to stop it between requests.
+        command: What it was asked.
+        reason: What happened; a phrase.
     """
 
-    def __init__(self, interpreter: Sequence[str], log: Path, *, stop_between: bool = True) -> None:
+    def __init__(self, command: str, reason: str) -> None:
+        super().__init__(f"{command}: {reason}")
+        self.reason = reason
+
+
+class Child:
+    """A child process. Between requests it is stopped, so that its threads cannot spin while others are timed.
+
+    Args:
+        command: What starts it; the program calls `ocrhpi.children.serving.run_child`.
+        log: File for what it prints.
+        stop_between: Whether to stop it between requests; on Linux only, where it ends with its parent.
+        cwd: Its working directory; None: the parent's.
+    """
+
+    def __init__(
+        self, command: Sequence[str], log: Path, *, stop_between: bool = True, cwd: Path | None = None
+    ) -> None:
         self.log = log
-        self._stop_between = stop_between and hasattr(signal, "SIGSTOP")
+        self._stop_between = stop_between and sys.platform == "linux"
         self._requests = 0
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                [*interpreter, "-m", "benchmarks.peers.worker"],
+                list(command),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
                 text=True,
                 encoding="utf-8",
-                cwd=ROOT,
+                cwd=cwd,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         self._replies: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         assert self._process.stdout is not None  # noqa: S101 - it is a pipe
-        threading.Thread(target=_pump, args=(self._process.stdout, self._replies), daemon=True).start()
+        self._pump = threading.Thread(target=_pump, args=(self._process.stdout, self._replies), daemon=True)
+        self._pump.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
 
     def ask(self, command: str, timeout_s: float, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         """Send a request and return the value of the reply.
 
         Raises:
-            WorkerFailed: It reported an error, or ended, or did not answer in ``timeout_s``; after the last two it
+            ChildFailed: It reported an error, or ended, or did not answer in ``timeout_s``; after the last two it
                 is gone.
         """
         self._signal("SIGCONT")
@@ -71,23 +91,28 @@ class Worker:
         if self._stop_between:
             self._signal("SIGSTOP")
         if "error" in reply:
-            raise WorkerFailed(f"{command}: {reply['error']}")
+            raise ChildFailed(command, reply["error"])
         return reply["value"]
 
     def close(self) -> None:
-        """End the process."""
-        if self._process.poll() is None:
+        """End the process; closing twice is fine."""
+        if self.alive:
             self._signal("SIGCONT")
-            with contextlib.suppress(WorkerFailed):
+            with contextlib.suppress(ChildFailed):
                 self._send({"id": 0, "command": "quit", "arguments": {}})
         try:
             self._process.wait(_CLOSE_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
         assert self._process.stdin is not None  # noqa: S101
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(OSError):
             self._process.stdin.close()
+        self._pump.join(_CLOSE_S)
+
+    def kill(self) -> None:
+        """End the process at once: for one that was only read from, there is nothing to save."""
+        self._process.kill()
+        self._process.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -102,8 +127,8 @@ class Worker:
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
-        except OSError as error:
-            raise WorkerFailed(f"{request['command']}: {self._ending()}") from error
+        except (OSError, ValueError) as error:
+            raise ChildFailed(request["command"], self._ending()) from error
 
     def _reply(self, command: str, timeout_s: float) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
@@ -111,13 +136,12 @@ class Worker:
             try:
                 line = self._replies.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                self._process.kill()
-                self._process.wait()
-                raise WorkerFailed(f"{command}: no answer within {timeout_s:g} s") from None
+                self.kill()
+                raise ChildFailed(command, f"no answer within {timeout_s:.3g} s") from None
             if line is None:
                 self._replies.put(None)  # for whoever asks next
-                raise WorkerFailed(f"{command}: {self._ending()}")
-            # What an interpreter prints before the worker has taken stdout over is not a reply.
+                raise ChildFailed(command, self._ending())
+            # What an interpreter prints before the child has taken stdout over is not a reply.
             with contextlib.suppress(json.JSONDecodeError):
                 reply = json.loads(line)
                 if isinstance(reply, dict) and reply.get("id") == self._requests:
@@ -128,13 +152,18 @@ class Worker:
             code = self._process.wait(_CLOSE_S)
         except subprocess.TimeoutExpired:
             return "closed its output"
-        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit status {code}"
+        how = f"died of {_signal_name(-code)}" if code < 0 else f"ended with exit status {code}"
         said = " ".join(self.log.read_text("utf-8", "replace").split())[-_LOG_CHARACTERS:]
         return f"{how}; its last words: {said or 'none'}"
 
     def _signal(self, name: str) -> None:
-        if self._process.poll() is None and hasattr(signal, name):
+        if self.alive and hasattr(signal, name):
             self._process.send_signal(getattr(signal, name))
+
+
+def _signal_name(number: int) -> str:
+    name = signal.Signals(number).name
+    return f"{name} (out of memory?)" if name == "SIGKILL" else name
 
 
 def _pump(output: IO[str], replies: queue.SimpleQueue[str | None]) -> None:

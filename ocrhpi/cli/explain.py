@@ -1,0 +1,31 @@
+"""``ocrhpi explain``: why a tuning chose what it chose, from its file alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ocrhpi.display.printing import print_json, print_view
+from ocrhpi.display.table import tuning_evidence, tuning_json
+from ocrhpi.tuning.winners import read_tuning
+
+__all__ = ["command"]
+
+
+@click.command(
+    "explain",
+    help="""Say why FILE, which 'ocrhpi tune' or use_hpip=True made, chose what it chose.
+
+    Shows the machine and versions it was made with, all that was measured, which texts changed, what was refused and
+    why, and what a looser policy of accuracy would give.
+    """,
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout.")
+def command(file: Path, *, as_json: bool) -> None:  # noqa: D103 - click documents it
+    tuning = read_tuning(file)
+    if as_json:
+        print_json(tuning_json(tuning, file))
+    else:
+        print_view(tuning_evidence(tuning, file))

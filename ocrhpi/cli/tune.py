@@ -1,0 +1,96 @@
+"""``ocrhpi tune``: measure what reads fastest on this machine, keep the result, and show it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from ocrhpi.display.live import watching
+from ocrhpi.display.printing import print_json, print_view
+from ocrhpi.display.table import tuning_json, tuning_table
+from ocrhpi.hpi_config import read_hpi_config
+from ocrhpi.loader import find_model
+from ocrhpi.tuner import find_or_tune, plan
+from ocrhpi.tuning.question import Goal
+from ocrhpi.tuning.winners import save
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ocrhpi.tuner import Plan
+    from ocrhpi.tuning.winners import Tuning
+
+__all__ = ["command"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
+    """Return an option of PaddleOCR's spelling (``--max_latency_ms``) that also takes the usual one."""
+    usual = "--" + name[2:].replace("_", "-")
+    return click.option(*dict.fromkeys((name, usual)), help=text, **facts)
+
+
+@click.command(
+    "tune",
+    help="""Measure what reads fastest on this machine with MODEL (official name, folder or ONNX file).
+
+    Everything that is installed is tried; what reads other text than normal mode, or fails, is no choice. The result
+    is kept, so that use_hpip=True runs it from now on. Measures anew even where a result is kept already.
+    """,
+)
+@click.argument("model")
+@_option("--device", "cpu, gpu or gpu:INDEX.  [default: a GPU if an engine can use it]")
+@_option(
+    "--objective", "Lines a second, or milliseconds a line.  [default: throughput]", type=click.Choice(get_args(Goal))
+)
+@_option("--max_latency_ms", "What takes longer for a line, one line a call, is no choice.", type=float)
+@_option("--max_memory_mib", "Nor is what takes more memory.", type=float)
+@_option("--cpu_threads", "CPU threads of every engine.  [default: the usable cores]", type=int)
+@click.option("--budget", "budget_s", type=float, metavar="SECONDS", help="Time to measure.  [default: 60]")
+@_option("--calibration_dir", "Your own lines: they are read, and their widths count.", metavar="DIR")
+@_option("--accuracy", "identical, no-loss, or 'cer<=' and a rate such as 2%.  [default: identical]")
+@_option("--backend", "Try this engine alone, beside normal mode.", metavar="NAME")
+@_option("--backend_configs", "Your own grids of options to try.", metavar="DIR")
+@_option("--cache_dir", "Where results and exported models are kept.", metavar="DIR")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Also write the result here: hpi_config for identical machines.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout in place of the table.")
+def command(  # noqa: D103 - click documents it
+    *,
+    model: str,
+    device: str | None,
+    output: Path | None,
+    as_json: bool,
+    **asked: Any,  # noqa: ANN401 - validated as a configuration
+) -> None:
+    given = {name: value for name, value in asked.items() if value is not None}
+    try:
+        config = read_hpi_config({**given, "tune": "always"})
+        source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
+        planned = plan(source, config, device)
+        tuning = _measure(planned)
+    except KeyboardInterrupt:
+        click.echo("stopped; no result was kept", err=True)
+        click.get_current_context().exit(_INTERRUPTED)
+    kept = output is None or save(tuning, output)
+    path = next((file for file in (output, planned.path) if file is not None and file.is_file()), None)
+    if as_json:
+        print_json(tuning_json(tuning, path))
+    else:
+        print_view(tuning_table(tuning, path))
+    if not kept:
+        raise click.ClickException(f"{output} could not be written")
+
+
+def _measure(planned: Plan) -> Tuning:
+    with watching(planned.config.budget_s) as watcher:
+        tuning = find_or_tune(planned, watcher)
+    assert tuning is not None  # noqa: S101 - None is for 'never'
+    return tuning

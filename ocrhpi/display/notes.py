@@ -1,0 +1,170 @@
+"""What stands around the table of a tuning: where it was made, why the winner won, and why the others did not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from ocrhpi.display.figures import lines_read, part_of_key
+from ocrhpi.display.wording import plain, times
+from ocrhpi.tuning.gate import next_looser
+from ocrhpi.tuning.rows import RANGE_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from ocrhpi.display.figures import Figures
+    from ocrhpi.tuning.winners import Tuning
+
+__all__ = ["changed_texts", "conclusion", "legend", "origin", "refused", "title", "what_runs"]
+
+_FINGERPRINT = 16  # characters that tell models apart, as in the names of files
+
+
+def title(tuning: Tuning) -> RenderableType:
+    """Return the model, and what was asked."""
+    asked = tuning.question
+    parts = [
+        f"{tuning.model.name} on {tuning.key.get('device') or 'any device'}",
+        asked.goal,
+        f"accuracy {asked.accuracy}",
+        f"at most {asked.max_latency_ms:g} ms a line" if asked.max_latency_ms else "",
+        f"at most {asked.max_memory_mib:g} MiB" if asked.max_memory_mib else "",
+        f"{asked.threads} threads" if asked.threads else "",
+    ]
+    return Text(plain(", ".join(filter(None, parts))), style="bold")
+
+
+def origin(tuning: Tuning) -> RenderableType:
+    """Return the model, the machine and the versions that the tuning was made with."""
+    machine, versions = part_of_key(tuning, "machine"), part_of_key(tuning, "versions")
+    engines = [f"{name} {version}" for name, version in part_of_key(tuning, "engines").items() if version]
+    facts = {
+        "made": tuning.created,
+        "model": f"{tuning.model.name}, {tuning.model.path} (fingerprint {tuning.model.fingerprint[:_FINGERPRINT]})",
+        "machine": ", ".join(_machine(machine)),
+        "engines": ", ".join(engines),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+    }
+    return _facts(facts)
+
+
+def legend(figures: Iterable[Figures]) -> Iterator[RenderableType]:
+    """Yield what the marks in the table mean, of those that are there."""
+    shown = [one for one in figures if one.row.outcome == "measured"]
+    if any(one.left_early for one in shown):
+        yield Text("~ from its first look alone: it left before the rounds", style="dim")
+    if any(one.place is None for one in shown):
+        yield Text("x measured, but may not run", style="dim")
+
+
+def refused(figures: Iterable[Figures]) -> Iterator[RenderableType]:
+    """Yield what may not run, and why; what has the reason in common stands together."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in figures:
+        if one.place is None:
+            groups.setdefault((one.row.outcome, plain(one.refusal)), []).append(plain(one.row.candidate.name))
+    for (outcome, reason), names in groups.items():
+        label = "may not run" if outcome == "measured" else outcome
+        yield Text.assemble((f"{label}: ", "yellow"), ", ".join(map(repr, names)))
+        yield _indented(Text(reason))
+
+
+def changed_texts(figures: Iterable[Figures]) -> Iterator[RenderableType]:
+    """Yield examples of the lines that candidates read differently, grouped by candidate."""
+    for one in figures:
+        gate = one.row.gate
+        if gate is None or not gate.changed:
+            continue
+        yield Text.assemble(
+            (f"{gate.changed} of {gate.lines} texts changed: ", "yellow"), repr(plain(one.row.candidate.name))
+        )
+        examples = Table.grid(padding=(0, 2, 0, 0))
+        for change in gate.examples:
+            examples.add_row(*map(Text, (plain(change.line), repr(change.expected), "became", repr(change.read))))
+        yield _indented(examples)
+
+
+def what_runs(tuning: Tuning) -> Iterator[RenderableType]:
+    """Yield what the engine of the winner said after loading, and what runs in its place if it cannot be loaded."""
+    rows, order = tuning.rows, tuning.choice.order
+    effective = dict(rows[tuning.choice.winner].effective or {})
+    notes = effective.pop("notes", None)
+    if effective:
+        yield Text.assemble(
+            ("runs: ", "bold"), "; ".join(f"{name} {_said(value)}" for name, value in effective.items())
+        )
+    for note in notes if isinstance(notes, list | tuple) else ():
+        yield _indented(Text(plain(str(note))))
+    names = [repr(plain(rows[number].candidate.name)) for number in order if number != tuning.choice.winner]
+    if names:
+        yield Text.assemble(("if that fails: ", "bold"), ", then ".join(names))
+
+
+def conclusion(tuning: Tuning, path: Path | str | None, *, evidence: bool) -> Iterator[RenderableType]:
+    """Yield why the winner won, how sure that is, what a looser policy gives, and how all that was measured."""
+    choice = tuning.choice
+    yield Text.assemble(("why: ", "bold"), plain(choice.reason))
+    if not choice.decided:
+        yield Text("not decided: the noise of the machine, or too few rounds, leave open which is best", style="yellow")
+    yield from _looser(tuning, evidence=evidence)
+    load = tuning.load
+    loads = f"; load of the machine {load[0]:.1f} before, {load[1]:.1f} at the end" if load else ""
+    yield Text(f"measured in {tuning.seconds:.0f} s on {lines_read(tuning)} lines{loads}", style="dim")
+    shares = zip(RANGE_NAMES, tuning.question.weights, strict=True)
+    widths = ", ".join(f"{100 * share:.0f} % {name}" for name, share in shares if share)
+    yield Text(f"widths in pixels that count: {widths}", style="dim")
+    if path is not None:
+        yield Text(f"file: {path}", no_wrap=True, overflow="ignore")  # so that it can be copied
+
+
+def _looser(tuning: Tuning, *, evidence: bool) -> Iterator[RenderableType]:
+    looser, next_policy = tuning.choice.next_policy, next_looser(tuning.question.accuracy)
+    if looser is not None:
+        name = plain(tuning.rows[looser.row].candidate.name)
+        text = f"{name!r} would win, {times(looser.gain)} as fast as the winner"
+        yield Text.assemble((f"with accuracy {looser.accuracy}: ", "bold"), text)
+    elif evidence and next_policy is not None:
+        yield Text.assemble(
+            (f"with accuracy {next_policy}: ", "bold"), "nothing is proved to be faster than the winner"
+        )
+
+
+def _machine(machine: dict[str, Any]) -> Iterator[str]:
+    """Yield what is known of the machine; a file of another version may know other things."""
+    cores, memory, gpus = machine.get("usable_cores"), machine.get("memory_gib"), machine.get("gpus")
+    yield str(machine.get("cpu") or "unknown CPU")
+    if cores:
+        yield f"{cores} cores"
+    if memory:
+        yield f"{memory} GiB"
+    if machine.get("os"):
+        yield str(machine["os"])
+    if isinstance(gpus, list):
+        yield from map(str, gpus)
+    if machine.get("gpu_driver"):
+        yield f"driver {machine['gpu_driver']}"
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_said(item)}" for name, item in value.items()) + "}"
+    return plain(str(value))
+
+
+def _facts(facts: dict[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for name, fact in facts.items():
+        if fact:
+            table.add_row(Text(name, style="bold"), Text(plain(fact)))
+    return table
+
+
+def _indented(content: RenderableType) -> RenderableType:
+    return Padding(content, (0, 0, 0, 2))

@@ -1,0 +1,47 @@
+"""Words and numbers as a terminal may show them."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["decimal", "percent", "plain", "times", "wrapped"]
+
+_TEN = 10
+_BETWEEN_PARTS = re.compile(r"(?<=[,;:]) | (?=\()")
+
+
+def plain(text: str) -> str:
+    """Return the text on one line, without what would move the cursor or change colours: reasons quote any process."""
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in line)
+
+
+def decimal(value: float | None) -> str:
+    """Return three digits, and all of those before the point; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.2f}" if value < _TEN else f"{value:.1f}" if value < _TEN * _TEN else f"{value:.0f}"
+
+
+def times(ratio: float) -> str:
+    """Return how many times as fast something is, such as ``2.31x``."""
+    return f"{ratio:.2f}x" if ratio < _TEN else f"{ratio:.1f}x"
+
+
+def percent(share: float | None) -> str:
+    """Return a rate such as ``0.12 %``; nothing for None."""
+    return "" if share is None else f"{100 * share:.2f} %"
+
+
+def wrapped(name: str, width: int) -> str:
+    """Break the name of a candidate between its parts, ``batch 8`` being one, into lines of at most ``width``."""
+    lines = [""]
+    for part in _BETWEEN_PARTS.split(name):
+        longer = f"{lines[-1]} {part}" if lines[-1] else part
+        if lines[-1] and len(longer) > width:
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)

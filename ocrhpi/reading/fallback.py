@@ -1,0 +1,91 @@
+"""The next reader where one fails: high-performance mode goes on with what is left, down to normal mode."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from ocrhpi.errors import BackendClosed, BackendError, BatchError, OcrhpiError
+from ocrhpi.reading.base import LineReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ocrhpi.backends.base import Effective
+    from ocrhpi.values import LineImage, TextLine
+
+__all__ = ["FallbackReader", "Source"]
+
+_log = logging.getLogger("ocrhpi")
+
+Source = tuple[str, "Callable[[], LineReader]"]
+"""Name of a reader, for messages, and what opens it."""
+
+
+class FallbackReader(LineReader):
+    """Reads with the first of several readers that works; lines that one fails at are read by the next.
+
+    A reader that failed is closed and not tried again. Each failure is one warning in the log ``ocrhpi``.
+
+    Args:
+        sources: Name and opener of each reader, best first; the first that opens is opened at once.
+
+    Raises:
+        OcrhpiError: None opens; the error of the last one.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._left = list(sources)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._name, self._reader = self._open_next()
+        self.model = self._reader.model
+        self.batch_size = self._reader.batch_size
+
+    @property
+    def effective(self) -> Effective:
+        """What really runs now."""
+        return self._reader.effective
+
+    def read(  # noqa: D102 - the contract's
+        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
+    ) -> list[TextLine]:
+        while True:
+            reader = self._reader
+            try:
+                return reader.read(lines, batch_size=batch_size, return_word_box=return_word_box)
+            except BatchError:  # the caller's fault, or ours; no other engine takes it
+                raise
+            except BackendError as error:
+                self._replace(reader, error)
+
+    def close(self) -> None:  # noqa: D102 - the contract's
+        with self._lock:
+            self._closed = True
+            self._reader.close()
+
+    def _replace(self, failed: LineReader, error: BackendError) -> None:
+        """Put the next reader in the place of ``failed``, once, whichever thread comes first."""
+        with self._lock:
+            if self._closed or (isinstance(error, BackendClosed) and self._reader is failed):
+                raise error
+            if self._reader is not failed:
+                return
+            if not self._left:
+                raise error
+            name = self._name
+            self._name, self._reader = self._open_next()
+            _log.warning("%s failed (%s) and is given up; %s reads from here on", name, error, self._name)
+        # Not under the lock: calls that still run in it are waited for.
+        failed.close()
+
+    def _open_next(self) -> tuple[str, LineReader]:
+        while True:
+            name, opener = self._left.pop(0)
+            try:
+                return name, opener()
+            except OcrhpiError as error:
+                if not self._left:
+                    raise
+                _log.warning("%s could not be loaded (%s); trying %s", name, error, self._left[0][0])

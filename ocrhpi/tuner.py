@@ -1,0 +1,220 @@
+"""Walk B: find out, on this machine, what reads a model's lines fastest without reading other text.
+
+`plan` says what would be measured and where the result belongs, `find_or_tune` returns the result, `tune` makes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import ocrhpi
+from ocrhpi.backends.device import parse_device
+from ocrhpi.backends.registry import availability, backend_specs
+from ocrhpi.errors import OptionError, TuningError
+from ocrhpi.export.exporter import EXPORTER_VERSION
+from ocrhpi.machine import describe_machine
+from ocrhpi.options import parse_options
+from ocrhpi.tuning.calibration import calibration_digest, load_calibration
+from ocrhpi.tuning.candidates import list_candidates
+from ocrhpi.tuning.choose import choose
+from ocrhpi.tuning.contestant import Rejected
+from ocrhpi.tuning.measure import measure
+from ocrhpi.tuning.progress import Budget
+from ocrhpi.tuning.question import Question
+from ocrhpi.tuning.winners import (
+    TunedModel,
+    Tuning,
+    differences,
+    find,
+    key_of,
+    lock,
+    place_of,
+    read_tuning,
+    rounded_rows,
+    save,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.model import Model
+    from ocrhpi.tuning.candidates import CandidateList
+    from ocrhpi.tuning.progress import Watcher
+
+__all__ = ["Plan", "find_or_tune", "made_before", "plan", "tune"]
+
+_log = logging.getLogger("ocrhpi")
+
+_GPU_PACKAGES = ("paddlepaddle-gpu", "onnxruntime-gpu")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be measured, and where the result belongs.
+
+    Attributes:
+        model: The model.
+        config: What the user wants.
+        device: Device of the candidates.
+        entrants: The candidates.
+        question: What the choice is made by; the weights follow from the lines, when they are read.
+        key: What must be equal for a cached result to hold.
+        path: File of the result.
+    """
+
+    model: Model
+    config: HpiConfig
+    device: str
+    entrants: CandidateList
+    question: Question
+    key: dict[str, Any]
+    path: Path
+
+
+def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
+    """Say what would be measured; imports no engine and opens no model.
+
+    Args:
+        model: The model.
+        config: What the user wants.
+        device: Device, if ``config`` names none; None takes a GPU if there is one, and an engine for it, else the CPU.
+
+    Raises:
+        OptionError: The device, a grid or the calibration folder does not fit, or no engine is installed.
+    """
+    machine = describe_machine()
+    device = str(parse_device(config.device or device or _default_device(machine)))
+    question = parse_options(Question, config.question_options())
+    entrants = list_candidates(
+        model,
+        device,
+        question.goal,
+        threads=question.threads,
+        grids=config.backend_configs,
+        backend=config.backend,
+        options=config.backend_options,
+        may_convert=config.auto_paddle2onnx,
+    )
+    key = key_of(
+        model=model.fingerprint,
+        machine=machine,
+        engines={name: availability(spec).version for name, spec in backend_specs().items()},
+        grid=entrants.digest,
+        question=question,
+        calibration=calibration_digest(config.calibration_dir),
+        device=device,
+        versions={"ocrhpi": ocrhpi.__version__, "exporter": EXPORTER_VERSION},
+    )
+    limits = config.model_dump(include={"backend", "backend_config", "backend_configs", "auto_paddle2onnx"})
+    place = place_of(model, question, device, config.calibration_dir, limits=limits, cache_dir=config.cache_dir)
+    return Plan(model, config, device, entrants, question, key, place)
+
+
+def find_or_tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | None:
+    """Return the cached tuning, or make one; of processes that ask at the same time one tunes, and all get its result.
+
+    Returns:
+        None if there is none that holds, and ``tune: never`` forbids to make one; a warning says why it does not hold.
+
+    Raises:
+        TuningError: Normal mode itself does not run.
+    """
+    policy = planned.config.tune
+    asked = datetime.now(timezone.utc)
+    found = find(planned.path, planned.key, planned.model.path)
+    if found.tuning is not None and policy != "always":
+        return found.tuning
+    reasons = "; ".join(found.stale)
+    if policy == "never":
+        why = reasons or "this model was never measured here"
+        _log.warning("high-performance mode runs in normal mode (%s), since tune is 'never'", why)
+        return None
+    if reasons:
+        _log.warning("measuring anew: %s", reasons)
+    with lock(planned.path):
+        found = find(planned.path, planned.key, planned.model.path)
+        made_meanwhile = found.tuning is not None and datetime.fromisoformat(found.tuning.created) >= asked
+        if found.tuning is not None and (policy == "auto" or made_meanwhile):
+            return found.tuning
+        tuning = tune(planned, watcher)
+        save(tuning, planned.path)
+        return tuning
+
+
+def made_before(planned: Plan, path: Path) -> Tuning:
+    """Return the tuning in the file ``path``, made here or on an identical machine.
+
+    Where it does not hold here, one warning says what differs; it is used all the same, since it was asked for, and the
+    reader falls back to normal mode where something does not run.
+
+    Raises:
+        OptionError: There is no such file, or it is damaged, or of another model.
+    """
+    tuning = read_tuning(path)
+    if tuning.model.fingerprint != planned.model.fingerprint:
+        problem = f"{path} was measured with {tuning.model.name} of other weights or another vocabulary"
+        raise OptionError("hpi_config", f"{problem} than {planned.model.path}; run 'ocrhpi tune' with this model")
+    # A question is part of the file; its user asks none.
+    parts = ("machine", "engines", "device")
+    differing = differences(*({name: key.get(name) for name in parts} for key in (tuning.key, planned.key)))
+    if differing:
+        _log.warning("%s was made where other things hold (%s); its times may not", path, "; ".join(differing))
+    return tuning
+
+
+def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
+    """Measure the candidates and choose, whatever is cached.
+
+    Raises:
+        TuningError: Normal mode itself does not run, so that there is nothing to compare with.
+    """
+    start, load = time.monotonic(), _load_average()
+    model, config = planned.model, planned.config
+    calibration = load_calibration(config.calibration_dir)
+    if calibration.skipped:
+        _log.warning("calibration: %d images left out; the first: %s", len(calibration.skipped), calibration.skipped[0])
+    question = planned.question.model_copy(update={"weights": calibration.weights(model.spec)})
+    try:
+        measured = measure(
+            model,
+            planned.entrants,
+            calibration,
+            question,
+            Budget(config.budget_s),
+            cache_dir=None if config.cache_dir is None else str(config.cache_dir),
+            watcher=watcher,
+        )
+    except Rejected as error:
+        raise TuningError(
+            model.name, f"normal mode, {planned.entrants.baseline.name!r}, does not run: {error}"
+        ) from None
+    rows = rounded_rows(tuple(measured))
+    return Tuning(
+        created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        model=TunedModel.of(model),
+        question=question,
+        key=planned.key,
+        choice=choose(rows, question),
+        seconds=time.monotonic() - start,
+        load=None if load is None else (load, _load_average() or 0.0),
+        rows=rows,
+    )
+
+
+def _default_device(machine: dict[str, Any]) -> str:
+    installed = {name for spec in backend_specs().values() for name in spec.installed}
+    return "gpu:0" if machine["gpus"] and installed.intersection(_GPU_PACKAGES) else "cpu"
+
+
+def _load_average() -> float | None:
+    """Average number of busy processes in the last minute; None where the system does not count them."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None

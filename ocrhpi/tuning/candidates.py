@@ -1,0 +1,170 @@
+"""Walk B, step 2: model + machine + option grids -> candidates, and the reasons for those left out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ocrhpi.backends.registry import availability, backend_specs
+from ocrhpi.candidate import Candidate
+from ocrhpi.errors import OptionError
+from ocrhpi.options import parse_options
+from ocrhpi.tuning.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ocrhpi.backends.registry import BackendSpec
+    from ocrhpi.model import Model
+    from ocrhpi.tuning.question import Goal
+
+__all__ = ["CandidateList", "list_candidates"]
+
+_PADDLE = "paddle"
+_EXACT = ("exact", "masked")
+_THREADED = ("paddle", "openvino", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class CandidateList:
+    """The candidates of a tuning.
+
+    Attributes:
+        baseline: Normal mode, which the others are compared with and whose text is the reference.
+        candidates: The others, the most promising first.
+        left_out: Rows of what cannot be tried here, with the reasons.
+    """
+
+    baseline: Candidate
+    candidates: tuple[Candidate, ...]
+    left_out: tuple[Row, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256, as hex, of the baseline and the candidates."""
+        names = (repr(candidate) for candidate in (self.baseline, *self.candidates))
+        return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def list_candidates(
+    model: Model,
+    device: str,
+    goal: Goal,
+    *,
+    threads: int | None = None,
+    grids: Path | str | None = None,
+    backend: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    may_convert: bool = True,
+) -> CandidateList:
+    """Return what is to be measured.
+
+    Args:
+        model: The model.
+        device: ``cpu`` or ``gpu:INDEX``.
+        goal: For ``latency`` lines come one at a time, so that batch sizes make no difference.
+        threads: CPU threads that every candidate may use; None: the usable cores.
+        grids: Folder of the user's own ``<backend>.yaml``; each takes the place of the shipped one.
+        backend: Try this one alone, beside normal mode.
+        options: Options that all candidates of ``backend`` get, over those of the grid.
+        may_convert: Whether a Paddle model may be converted to ONNX.
+
+    Raises:
+        OptionError: A grid is not what its backend takes, or nothing is installed that can run the model.
+    """
+    specs = backend_specs()
+    baseline = _normal_mode(model, device, threads, specs)
+    if backend is not None and backend not in specs:
+        raise OptionError("backend", f"received {backend!r}; registered are {', '.join(sorted(specs))}")
+    columns: list[list[Candidate]] = []
+    left_out: list[Row] = []
+    for name, spec in specs.items():
+        if backend is not None and name != backend:
+            continue
+        reason = _reason_against(spec, model, may_convert=may_convert)
+        if reason:
+            left_out.append(Row(candidate=Candidate(backend=name, device=device), outcome="skipped", reason=reason))
+        else:
+            entries = _entries(name, device, grids)
+            fixed = {**_threads_of(name, threads), **(options or {})}
+            columns.append([_from_entry(name, device, goal, entry, fixed) for entry in entries])
+    # One of each engine at a time: if time runs out, every engine has had its best chance.
+    in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]
+    in_turns.sort(key=lambda candidate: candidate.batching not in _EXACT or candidate.precision != "fp32")
+    candidates = [candidate for candidate in _distinct(in_turns) if candidate != baseline]
+    return CandidateList(baseline, tuple(candidates), tuple(left_out))
+
+
+def _normal_mode(model: Model, device: str, threads: int | None, specs: Mapping[str, BackendSpec]) -> Candidate:
+    """Return Paddle in FP32, or for a model without Paddle files, or without Paddle, ONNX Runtime or OpenVINO."""
+    order = (_PADDLE, "onnxruntime", "openvino") if model.files.paddle_graph else ("onnxruntime", "openvino")
+    for name in order:
+        if availability(specs[name]).available:
+            return Candidate(backend=name, device=device, options=_threads_of(name, threads))
+    installs = " or ".join(specs[name].install for name in order)
+    raise OptionError("backend", f"no engine is installed that runs {model.name}: {installs}")
+
+
+def _threads_of(backend: str, threads: int | None) -> dict[str, Any]:
+    """Return the option for the thread count; what a third party's backend calls it is not known."""
+    return {"threads": threads} if threads is not None and backend in _THREADED else {}
+
+
+def _reason_against(spec: BackendSpec, model: Model, *, may_convert: bool) -> str:
+    state = availability(spec)
+    if not state.available:
+        return f"{state.reason}: {spec.install}"
+    if spec.name == _PADDLE and not model.files.paddle_graph:
+        return "the model has no Paddle files, and Paddle runs no ONNX"
+    if spec.onnx_head is not None and model.files.onnx is None and not may_convert:
+        return "auto_paddle2onnx is off, and the model has no ONNX file"
+    return ""
+
+
+def _entries(backend: str, device: str, grids: Path | str | None) -> Sequence[Mapping[str, Any]]:
+    """Return the entries of the backend's grid for the kind of ``device``; one without a grid has one: as it is."""
+    kind = device.partition(":")[0]
+    own = None if grids is None else Path(grids) / f"{backend}.yaml"
+    if own is not None and own.is_file():
+        return _read_grid(own, kind)
+    shipped = _shipped_grids() / f"{backend}.yaml"
+    return _read_grid(shipped, kind) if shipped.is_file() else [{}]
+
+
+def _shipped_grids() -> Path:
+    installed = Path(str(resources.files("ocrhpi"))) / "backend_configs"
+    return installed if installed.is_dir() else installed.parents[1] / "backend_configs"
+
+
+def _read_grid(path: Path, kind: str) -> Sequence[Mapping[str, Any]]:
+    try:
+        grid = yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OptionError("backend_configs", f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    entries = grid.get(kind, []) if isinstance(grid, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise OptionError("backend_configs", f"{path}: expected a list of candidates under {kind!r}")
+    return entries
+
+
+def _from_entry(
+    backend: str, device: str, goal: Goal, entry: Mapping[str, Any], options: Mapping[str, Any]
+) -> Candidate:
+    try:
+        candidate = parse_options(Candidate, {**entry, "backend": backend, "device": device})
+    except OptionError as error:
+        raise OptionError("backend_configs", f"grid of {backend!r}, entry {dict(entry)}: {error}") from error
+    update: dict[str, Any] = {"options": {**candidate.options, **options}}
+    if goal == "latency":
+        update["batch_size"] = 1
+    return candidate.model_copy(update=update)
+
+
+def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return list({candidate.name: candidate for candidate in candidates}.values())

@@ -1,0 +1,310 @@
+"""The choice: rows of raw timings and a question -> the winner, and why. A pure function; it measures nothing.
+
+Two rows are compared over the rounds that both took part in, round by round, so that the drift of the machine falls
+out. Normal mode, the baseline, stays unless a candidate that passes the gate and holds the bounds is faster beyond the
+noise. Noise is never an error: it is a choice that is not decided.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ocrhpi.options import Options
+from ocrhpi.tuning.gate import failure, next_looser
+from ocrhpi.tuning.statistic import Ratio, paired_ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ocrhpi.tuning.question import Question
+    from ocrhpi.tuning.rows import Row
+
+    Samples = Sequence[tuple[float | None, ...]]
+
+__all__ = ["MARGIN", "MIN_ROUNDS", "Choice", "Looser", "choose", "mean_times"]
+
+MARGIN = 0.02
+"""A gain of a smaller share than this is none: it is not worth leaving normal mode, or a simpler candidate."""
+
+MIN_ROUNDS = 3
+"""In fewer rounds than this nothing is proved."""
+
+_MARGIN = f"{MARGIN * 100:g} %"
+
+
+class Looser(Options):
+    """What a looser policy of accuracy would give.
+
+    Attributes:
+        accuracy: The policy.
+        row: The row that would win.
+        gain: How many times as fast as the winner it is.
+    """
+
+    accuracy: str
+    row: int
+    gain: float
+
+
+class Choice(Options):
+    """Which row is run, and why.
+
+    Attributes:
+        winner: The row.
+        decided: False if noise, or a want of rounds, leaves open which row is best.
+        reason: Why it is that row; a sentence.
+        order: All rows that may run, best first: the winner, others proved faster than the baseline, the baseline, the
+            rest. If one cannot be loaded, the next is taken.
+        ratios: How many times as fast as the baseline each row is; None where no round can be compared.
+        next_policy: The faster row that the next looser policy of accuracy would allow, if there is one.
+    """
+
+    winner: int
+    decided: bool
+    reason: str
+    order: tuple[int, ...]
+    ratios: tuple[Ratio | None, ...]
+    next_policy: Looser | None = None
+
+
+def choose(rows: Sequence[Row], question: Question) -> Choice:
+    """Choose the row to run.
+
+    A row may run if it was measured, passes the gate and holds the bounds; a bound whose quantity was not measured is
+    not held. It may win if, besides, the interval of its ratio to the baseline lies above ``1 + MARGIN``. If none may,
+    the baseline wins. The fastest is the one of greatest median ratio; those within `MARGIN` of it count as equal, and
+    the simplest of them wins.
+
+    If the baseline itself breaks a bound, it has no advantage: every row that may run wins over it unless its interval
+    lies below 1. The baseline wins only if there is no such row.
+
+    Args:
+        rows: All rows; exactly one is the baseline. Their order does not matter.
+        question: What is made best, within which bounds.
+
+    Raises:
+        ValueError: There is no baseline, or more than one.
+    """
+    race = _Race.of(rows, question)
+    allowed = race.allowed(question.accuracy)
+    able = [row for row in allowed if race.may_win(row)]
+    equal = race.equals_of_best(able)
+    winner = race.simplest(equal) if equal else race.baseline
+    rival = race.rival(winner, [row for row in allowed if row not in equal], able)
+    return Choice(
+        winner=winner,
+        decided=rival is None and (race.ratios[race.baseline] is not None or not allowed),
+        reason=_reason(race, winner, equal, rival),
+        order=_order(race, winner, able, allowed),
+        ratios=race.ratios,
+        next_policy=_next_policy(race, winner),
+    )
+
+
+@dataclass(frozen=True)
+class _Race:
+    """The rows, by number, and how they compare.
+
+    Attributes:
+        rows: All rows.
+        question: What is made best, within which bounds.
+        baseline: Number of the baseline.
+        ratios: How many times as fast as the baseline each row is.
+    """
+
+    rows: Sequence[Row]
+    question: Question
+    baseline: int
+    ratios: tuple[Ratio | None, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], question: Question) -> _Race:
+        baselines = [number for number, row in enumerate(rows) if row.baseline]
+        if len(baselines) != 1:
+            raise ValueError(f"expected exactly one row that is the baseline, got {len(baselines)}")
+        ratios = tuple(_speed(row, rows[baselines[0]], question) for row in rows)
+        return cls(rows, question, baselines[0], ratios)
+
+    def name(self, number: int) -> str:
+        """Return what a row is called in a sentence."""
+        return f"'{self.rows[number].candidate.name}'"
+
+    def told(self, number: int) -> str:
+        """Return how fast a row is, in a sentence."""
+        ratio = self.ratios[number]
+        if ratio is None:
+            return "not compared with normal mode"
+        return f"{ratio} as fast as normal mode" + (f" in {ratio.rounds} rounds" if ratio.rounds > 1 else "")
+
+    def refusal(self, number: int, accuracy: str) -> str:
+        """Return why a row may not run, as a phrase; empty if it may."""
+        row = self.rows[number]
+        if row.outcome != "measured":
+            return row.reason or f"it was {row.outcome}"
+        if row.gate is None:
+            return "it did not read all lines"
+        return failure(accuracy, row.gate) or _broken_bound(row, self.question)
+
+    def allowed(self, accuracy: str) -> list[int]:
+        """Return the rows that may run, without the baseline."""
+        others = (number for number in range(len(self.rows)) if number != self.baseline)
+        return [number for number in others if not self.refusal(number, accuracy)]
+
+    def may_win(self, number: int) -> bool:
+        """Return whether enough rounds say that the row is better than the baseline."""
+        ratio = self.ratios[number]
+        if ratio is None or ratio.rounds < MIN_ROUNDS:
+            return False
+        if _broken_bound(self.rows[self.baseline], self.question):
+            return ratio.high >= 1
+        return ratio.low > 1 + MARGIN
+
+    def speed(self, number: int, other: int) -> Ratio | None:
+        """Return how many times as fast as another a row is.
+
+        With too few rounds of their own, their ratios to the baseline tell; the interval is then the widest possible.
+        """
+        direct = _speed(self.rows[number], self.rows[other], self.question)
+        one, two = self.ratios[number], self.ratios[other]
+        if one is None or two is None or (direct and direct.rounds >= MIN_ROUNDS):
+            return direct
+        return Ratio(median=one.median / two.median, low=one.low / two.high, high=one.high / two.low, rounds=0)
+
+    def by_speed(self, numbers: Iterable[int]) -> list[int]:
+        """Return the rows, fastest first; of equally fast ones the simpler first."""
+
+        def key(number: int) -> tuple[float, int, str, str]:
+            ratio, candidate = self.ratios[number], self.rows[number].candidate
+            everything = candidate.model_dump_json()  # names leave the device out
+            return -ratio.median if ratio else 0.0, candidate.complexity, candidate.name, everything
+
+        return sorted(numbers, key=key)
+
+    def equals_of_best(self, able: Iterable[int]) -> list[int]:
+        """Return the fastest of these rows and all that are as fast within the margin."""
+        ordered = self.by_speed(able)
+        return [number for number in ordered if self._is_near(ordered[0], number)]
+
+    def simplest(self, equal: Sequence[int]) -> int:
+        """Return the simplest of equally fast rows, given in their order; of equally simple ones the fastest."""
+        return min(equal, key=lambda number: self.rows[number].candidate.complexity)
+
+    def rival(self, winner: int, others: Sequence[int], able: Sequence[int]) -> int | None:
+        """Return the first of other rows that may be faster than the winner for all that is known.
+
+        One that may win is a rival unless it is clearly slower; one about which too little is known for that, only if
+        it seems faster.
+        """
+        for number in self.by_speed(others):
+            speed = self.speed(number, winner)
+            if speed and (speed.high >= 1 if number in able else speed.median > 1 + MARGIN):
+                return number
+        return None
+
+    def _is_near(self, best: int, number: int) -> bool:
+        speed = self.speed(best, number)
+        return number == best or (speed is not None and speed.median <= 1 + MARGIN)
+
+
+def _order(race: _Race, winner: int, able: Sequence[int], allowed: Sequence[int]) -> tuple[int, ...]:
+    rest = [row for row in allowed if row not in able]
+    order = [winner, *race.by_speed(able), race.baseline, *race.by_speed(rest)]
+    return tuple(dict.fromkeys(order))
+
+
+def _next_policy(race: _Race, winner: int) -> Looser | None:
+    """Return the row that would win under the next looser policy of those clearly faster than the winner."""
+    accuracy = next_looser(race.question.accuracy)
+    if accuracy is None:
+        return None
+    able = [row for row in race.allowed(accuracy) if race.may_win(row)]
+    gains = {row: gain.median for row in able if (gain := race.speed(row, winner)) and gain.low > 1 + MARGIN}
+    if not gains:
+        return None
+    best = race.simplest(race.equals_of_best(gains))
+    return Looser(accuracy=accuracy, row=best, gain=gains[best])
+
+
+def _reason(race: _Race, winner: int, equal: Sequence[int], rival: int | None) -> str:
+    telling = _why_baseline(race, rival) if winner == race.baseline else _why_candidate(race, winner, equal, rival)
+    return "; ".join((*telling, *_faster_but_refused(race, winner))) + "."
+
+
+def _why_candidate(race: _Race, winner: int, equal: Sequence[int], rival: int | None) -> list[str]:
+    telling = [f"{race.name(winner)} is {race.told(winner)}"]
+    if winner != equal[0]:
+        telling.append(f"{race.name(equal[0])} is as fast within {_MARGIN}, but more complex")
+    if fault := _broken_bound(race.rows[race.baseline], race.question):
+        telling.append(f"normal mode is out of the question: {fault}")
+    if rival is not None:
+        speed = race.speed(rival, winner)
+        telling.append(f"whether {race.name(rival)} is faster still is not clear: it is {speed} as fast as the winner")
+    return telling
+
+
+def _why_baseline(race: _Race, rival: int | None) -> list[str]:
+    stays = f"normal mode, {race.name(race.baseline)}, stays"
+    others = race.by_speed(race.allowed(race.question.accuracy))
+    if race.ratios[race.baseline] is None:
+        return [f"{stays}: it has no timings that others could be compared with"]
+    if fault := _broken_bound(race.rows[race.baseline], race.question):
+        return [f"{stays}, although {fault}: no candidate that may run is known to be as fast"]
+    if not others:
+        return [f"{stays}: no other candidate may run"]
+    if rival is not None:
+        return [f"{stays}: {race.name(rival)} seems {race.told(rival)}, which does not prove more than {_MARGIN}"]
+    return [f"{stays}: the fastest other that may run, {race.name(others[0])}, is {race.told(others[0])}"]
+
+
+def _faster_but_refused(race: _Race, winner: int) -> list[str]:
+    for row in race.by_speed(range(len(race.rows))):
+        refusal, speed = race.refusal(row, race.question.accuracy), race.speed(row, winner)
+        if refusal and speed and speed.low > 1 + MARGIN:
+            return [f"{race.name(row)} would be {speed} as fast as the winner, but {refusal.rstrip('.')}"]
+    return []
+
+
+def _broken_bound(row: Row, question: Question) -> str:
+    """Return which bound the row does not hold, as a phrase; empty if it holds all."""
+    bounds = (
+        (question.max_latency_ms, _latency_ms(row, question), "ms a line"),
+        (question.max_memory_mib, row.peak_mib, "MiB of memory"),
+    )
+    for bound, taken, unit in bounds:
+        if bound is not None and taken is None:
+            return f"its {unit} were not measured, where at most {bound:g} are allowed"
+        if bound is not None and taken is not None and taken > bound:
+            return f"it takes {taken:.4g} {unit}, where at most {bound:g} are allowed"
+    return ""
+
+
+def _latency_ms(row: Row, question: Question) -> float | None:
+    """Return the milliseconds of a line in a call of its own: the median of the rounds."""
+    rounds: Samples = row.samples if question.goal == "latency" else row.latency
+    times = [times[0] for samples in rounds if (times := mean_times(question.weights, samples))]
+    return statistics.median(times) if times else None
+
+
+def _speed(row: Row, other: Row, question: Question) -> Ratio | None:
+    """Return how many times as fast as another a row is; None if they share no round."""
+    first = max(row.first_round, other.first_round)
+    shared = zip(row.samples[first - row.first_round :], other.samples[first - other.first_round :], strict=False)
+    pairs = [times for samples in shared if (times := mean_times(question.weights, *samples))]
+    return paired_ratio([theirs for _, theirs in pairs], [own for own, _ in pairs]) if pairs else None
+
+
+def mean_times(weights: Sequence[float], *samples: Sequence[float | None]) -> tuple[float, ...] | None:
+    """Return milliseconds per line of one or more rows in one round: the mean over the width ranges, weighted.
+
+    A range that one of the rows has no sample of is left out for all of them, and the others stand for it.
+    None if nothing can be told.
+    """
+    shared = [(weight, times) for weight, *times in zip(weights, *samples, strict=True) if None not in times]
+    share = sum(weight for weight, _ in shared)
+    if not share:
+        return None
+    means = tuple(sum(weight * times[row] for weight, times in shared) / share for row in range(len(samples)))
+    return means if all(0 < mean < math.inf for mean in means) else None

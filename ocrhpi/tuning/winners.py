@@ -1,0 +1,446 @@
+"""Walk B, step 5: the store of tunings. One YAML file each, which a person can read and a machine can trust.
+
+A caller looks with `find`; without a fitting tuning it takes the `lock`, looks again, since another process may have
+tuned meanwhile, and only then measures and calls `save`.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from ocrhpi.cache import cache_root
+from ocrhpi.errors import OptionError
+from ocrhpi.options import Options, OptionsT
+from ocrhpi.tuning.choose import Choice
+from ocrhpi.tuning.question import Question
+from ocrhpi.tuning.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from filelock import BaseFileLock
+    from typing_extensions import Self
+
+    from ocrhpi.candidate import Setup
+    from ocrhpi.model import Model
+
+__all__ = [
+    "FORMAT",
+    "TUNING_VERSION",
+    "Found",
+    "TunedModel",
+    "Tuning",
+    "differences",
+    "find",
+    "key_of",
+    "lock",
+    "place_of",
+    "read_tuning",
+    "rounded_rows",
+    "save",
+]
+
+FORMAT: Final = "ocrhpi-hpi-config-1"
+
+TUNING_VERSION = 1
+"""Part of the key; to be raised with every change of how candidates are made, read, timed or chosen."""
+
+_log = logging.getLogger("ocrhpi")
+
+_HEADER = """\
+# What ocrhpi measured on one machine for one model, and what it chose there.
+# `ocrhpi explain FILE` says why. Times in `samples` are milliseconds per line: one list a round, one number a range
+# of widths. Delete the file to measure anew.
+"""
+_LINE_LENGTH = 120
+_DIGITS = 4
+_LEFTOVER_AGE_S = 3600.0
+_SAY_WAITING_AFTER_S = 1.0
+_SENTENCES = {
+    "model": "model: the weights or the vocabulary changed",
+    "grid": "grid: the options that are tried changed",
+    "calibration": "calibration: the lines that are read changed",
+}
+
+
+class TunedModel(Options):
+    """The model of a tuning.
+
+    Attributes:
+        name: Its name.
+        fingerprint: `ocrhpi.model.Model.fingerprint`.
+        path: Where it was when it was measured.
+    """
+
+    name: str
+    fingerprint: str
+    path: str
+
+    @classmethod
+    def of(cls, model: Model) -> TunedModel:
+        """Return what is kept of a model."""
+        return cls(name=model.name, fingerprint=model.fingerprint, path=_absolute(model.path))
+
+
+class Tuning(Options):
+    """One tuning, as its file holds it.
+
+    Attributes:
+        format: Kind and version of the file.
+        created: When it was made, in ISO 8601.
+        model: What was measured.
+        question: What the choice was made by.
+        key: Everything that makes the tuning wrong when it changes, see `key_of`.
+        choice: Which row is run, and why.
+        seconds: Wall time that it took.
+        load: Average number of busy processes in the minute before it and in its last; None if it is unknown.
+        rows: What was found out about each candidate.
+    """
+
+    format: Literal["ocrhpi-hpi-config-1"] = FORMAT
+    created: str
+    model: TunedModel
+    question: Question
+    key: dict[str, Any]
+    choice: Choice
+    seconds: float
+    load: tuple[float, float] | None = None
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+
+    @property
+    def setups(self) -> list[Setup]:
+        """What may run, best first: the winner, and what to fall back to."""
+        return [self.rows[number].candidate for number in self.choice.order]
+
+    @model_validator(mode="after")
+    def _check_numbers(self) -> Self:
+        """Refuse a file, perhaps edited by hand, whose choice points at rows that are not there."""
+        looser = self.choice.next_policy
+        for number in (self.choice.winner, *self.choice.order, *((looser.row,) if looser else ())):
+            if not 0 <= number < len(self.rows):
+                raise ValueError(f"the choice names row {number} of {len(self.rows)}, counted from 0")
+        if len(self.choice.ratios) != len(self.rows):
+            raise ValueError(f"the choice has {len(self.choice.ratios)} ratios for {len(self.rows)} rows")
+        return self
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the store has.
+
+    Attributes:
+        path: Where the tuning is, or where it is to be saved.
+        tuning: The tuning, if there is one whose key fits.
+        stale: Why what is there does not fit, one sentence each; empty if there is nothing at all.
+    """
+
+    path: Path
+    tuning: Tuning | None = None
+    stale: tuple[str, ...] = ()
+
+
+def key_of(
+    *,
+    model: str,
+    machine: Mapping[str, Any],
+    engines: Mapping[str, str | None],
+    grid: str,
+    question: Question,
+    calibration: str,
+    device: str | None,
+    versions: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return everything that makes a tuning wrong when it changes, as plain values that a file gives back equal.
+
+    Args:
+        model: Fingerprint of the model.
+        machine: As `ocrhpi.machine.describe_machine` says.
+        engines: Version of each registered backend's engine, None if it is not installed.
+        grid: Digest of the option grids.
+        question: What was asked. Its weights are left out, since they follow from the calibration lines.
+        calibration: Digest of the calibration lines.
+        device: Device asked for.
+        versions: Of what else takes part: ``ocrhpi``, ``exporter``. `TUNING_VERSION` is added.
+    """
+    parts = {
+        "model": model,
+        "machine": machine,
+        "device": device,
+        "engines": engines,
+        "grid": grid,
+        "question": question.model_dump(exclude={"weights"}),
+        "calibration": calibration,
+        "versions": {**versions, "tuning": TUNING_VERSION},
+    }
+    return {name: _plain(part) for name, part in parts.items()}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Name each part in which two keys differ, such as ``engines.openvino: 2026.4.1 -> 2026.5.0``."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return [_SENTENCES.get(name, f"{name}: {_shown(name, before)} -> {_shown(name, after)}") for name in changed]
+
+
+def place_of(
+    model: Model,
+    question: Question,
+    device: str | None = None,
+    calibration: Path | str | None = None,
+    *,
+    limits: Mapping[str, Any] | None = None,
+    cache_dir: Path | str | None = None,
+) -> Path:
+    """Return where the tuning of ``model`` for this question is kept.
+
+    Args:
+        model: The model.
+        question: What is asked; its weights do not count.
+        device: Device asked for.
+        calibration: Folder of the user's own lines.
+        limits: What else the user said about which candidates are tried: plain values, paths as they were given.
+        cache_dir: As in `ocrhpi.cache.cache_root`.
+    """
+    folder = None if calibration is None else _absolute(calibration)
+    asked = json.dumps(
+        [question.model_dump(mode="json", exclude={"weights"}), device, folder, dict(limits or {})],
+        default=str,
+    )
+    name = re.sub(r"[^A-Za-z0-9_.+-]", "_", model.name)[:100].lstrip(".") or "model"
+    digest = hashlib.sha256(asked.encode("utf-8", "surrogateescape")).hexdigest()
+    return cache_root(cache_dir) / "hpi" / f"{name}-{model.fingerprint[:16]}-{digest[:8]}.yml"
+
+
+def find(path: Path, key: Mapping[str, Any], model_path: Path | str) -> Found:
+    """Look for a tuning that fits; whatever is wrong with a file, it is no error but a reason.
+
+    Args:
+        path: From `place_of`.
+        key: From `key_of`.
+        model_path: Where the model is. If its weights changed, the tuning of the old ones is under another name; it is
+            found by this, and named as the reason.
+    """
+    try:
+        tuning = _load(path)
+    except FileNotFoundError:
+        return Found(path, stale=_tuned_before(path, key, model_path))
+    except (OSError, ValueError) as error:
+        return Found(path, stale=(f"{path}: {_reason(error)}",))
+    changed = tuple(differences(tuning.key, key))
+    return Found(path, stale=changed) if changed else Found(path, tuning)
+
+
+def read_tuning(path: Path | str) -> Tuning:
+    """Read the file of a tuning.
+
+    Raises:
+        OptionError: It is missing, or not such a file, or damaged; the error says what is wrong.
+    """
+    try:
+        return _load(Path(path).expanduser())
+    except (OSError, ValueError) as error:
+        problem = f"{path}: {_reason(error)}; expected a file that 'ocrhpi tune' or use_hpip=True made"
+        raise OptionError("hpi_config", problem) from error
+
+
+def save(tuning: Tuning, path: Path) -> bool:
+    """Write the tuning as a whole or not at all; numbers that were measured are rounded to four digits.
+
+    A directory that cannot be written to, or is full, costs no tuning: one warning is logged.
+
+    Returns:
+        Whether it was written.
+    """
+    try:
+        _write(path, _HEADER + _as_yaml(tuning))
+    except (OSError, ValueError) as error:  # ValueError: a path that is no text
+        _log.warning("the tuning could not be kept, so it will be made again: %s: %s", path, _reason(error))
+        return False
+    return True
+
+
+def rounded_rows(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """Return the rows as they come back from a file, so that a choice among them can be made again from it."""
+    return tuple(_parsed(Row, _row_content(row)) for row in rows)
+
+
+@contextmanager
+def lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Let one process at a time tune for ``path``; the others wait until it is done, or gone.
+
+    The operating system frees the lock of a process that was killed. Where no lock can be made, as in a directory that
+    cannot be written to, there is none to wait for.
+
+    Args:
+        path: From `place_of`.
+        waiting: Called once if it takes longer than a second; None logs a warning.
+    """
+    from filelock import FileLock  # noqa: PLC0415 - a cached tuning needs no lock
+
+    file_lock = FileLock(path.with_name(path.name + ".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _acquire(file_lock, path, waiting)
+    except (OSError, NotImplementedError) as error:
+        _log.debug("%s: no lock: %s", path, error)
+    try:
+        yield
+    finally:
+        file_lock.release()  # without effect on one that is not held
+
+
+def _acquire(file_lock: BaseFileLock, path: Path, waiting: Callable[[], None] | None) -> None:
+    from filelock import Timeout  # noqa: PLC0415
+
+    try:
+        file_lock.acquire(timeout=_SAY_WAITING_AFTER_S)
+    except Timeout:
+        if waiting is None:
+            _log.warning("another process is measuring this model; waiting for it (%s)", path)
+        else:
+            waiting()
+        file_lock.acquire()
+
+
+def _tuned_before(path: Path, key: Mapping[str, Any], model_path: Path | str) -> tuple[str, ...]:
+    """Say what changed since the newest tuning of other weights at the same place, for the same question."""
+    parts = path.stem.rsplit("-", 2)  # name, fingerprint and question, as `place_of` puts them together
+    place = _absolute(model_path)
+    before: list[Tuning] = []
+    for other in path.parent.glob(f"{glob.escape(parts[0])}-*-{parts[-1]}{path.suffix}"):
+        with suppress(OSError, ValueError):
+            before.append(_load(other))
+    same_place = [tuning for tuning in before if tuning.model.path == place]
+    newest = max(same_place, key=lambda tuning: tuning.created, default=None)
+    return () if newest is None else tuple(differences(newest.key, key))
+
+
+def _load(path: Path) -> Tuning:
+    """Read a tuning; raise OSError if there is none, and ValueError if it is damaged, each with the reason."""
+    text = path.read_bytes()
+    try:
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe either way
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"no YAML: {_reason(error)}") from error
+    if not isinstance(content, dict) or "format" not in content:
+        raise ValueError("not the file of a tuning")
+    if content["format"] != FORMAT:
+        raise ValueError(f"its format is {content['format']!r}, and this version of ocrhpi reads {FORMAT!r}")
+    return _parsed(Tuning, content)
+
+
+def _parsed(kind: type[OptionsT], content: dict[str, Any]) -> OptionsT:
+    # By way of JSON, since there a list is a tuple and everything else is as strict as it is in Python.
+    try:
+        return kind.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise ValueError(f"damaged at {place or 'the top'}: {fault['msg'].removeprefix('Value error, ')}") from None
+    except (TypeError, RecursionError) as error:  # keys that are lists; nesting without end
+        raise ValueError(f"damaged: {_reason(error)}") from error
+
+
+def _as_yaml(tuning: Tuning) -> str:
+    content = tuning.model_dump(mode="json", exclude={"rows"})
+    for name in ("choice", "seconds", "load"):  # not the question or the key, which must come back as they are
+        content[name] = _rounded(content[name])
+    content["rows"] = [_row_content(row) for row in tuning.rows]
+    return str(
+        yaml.dump(
+            content,
+            Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper),
+            default_flow_style=None,  # what holds no lists or mappings stands on one line
+            sort_keys=False,
+            allow_unicode=True,
+            width=_LINE_LENGTH,
+        )
+    )
+
+
+def _row_content(row: Row) -> dict[str, Any]:
+    content: dict[str, Any] = _rounded(row.model_dump(mode="json", exclude_defaults=True))
+    content["candidate"] = row.candidate.model_dump(mode="json")  # was set, not measured
+    return content
+
+
+def _rounded(value: object) -> Any:  # noqa: ANN401 - as what it is given
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    return value
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(text.encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    _remove_leftovers(path)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what processes left behind that were killed as they wrote; the young ones may be at work."""
+    with suppress(OSError):
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
+                leftover.unlink()
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _leaves(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings with their dotted names."""
+    if isinstance(value, Mapping):
+        for part, item in value.items():
+            yield from _leaves(item, f"{name}.{part}" if name else str(part))
+    else:
+        yield name, value
+
+
+def _shown(name: str, values: Mapping[str, Any]) -> str:
+    value = values.get(name)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if value is None:
+        return "not installed" if name.startswith("engines.") else "none"
+    return str(value)
+
+
+def _absolute(path: Path | str) -> str:
+    return str(Path(path).expanduser().absolute())
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())

@@ -1,0 +1,32 @@
+"""A child that behaves in every way a child can; run as ``python -m tests.children.fake_session``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from ocrhpi.children.serving import peak_memory_mib, run_child
+
+
+class FakeSession:
+    def echo(self, value: object) -> object:
+        print("noise from Python")  # noqa: T201 - what libraries do
+        os.write(1, b"noise from C\n")
+        return value
+
+    def fail(self) -> None:
+        raise RuntimeError("out of memory\n  in a traceback")
+
+    def crash(self, name: str) -> None:
+        os.kill(os.getpid(), signal.Signals[name])
+
+    def hang(self) -> None:
+        time.sleep(600)
+
+    def memory(self) -> float:
+        return peak_memory_mib()
+
+
+if __name__ == "__main__":
+    run_child(FakeSession())

@@ -1,0 +1,53 @@
+"""A reader without an engine: the text of a line is its width, and it fails when told to."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ocrhpi.backends.base import Effective
+from ocrhpi.errors import BackendClosed
+from ocrhpi.model import Model, ModelFiles
+from ocrhpi.reading.base import LineReader
+from ocrhpi.values import InputSpec, LineImage, TextLine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MODEL = Model("fake", Path("fake"), ModelFiles(), InputSpec(), ("a",))
+
+
+def line(width: int) -> LineImage:
+    return LineImage(np.zeros((48, width, 3), np.uint8))
+
+
+class FakeReader(LineReader):
+    def __init__(self, name: str, batch_size: int = 1) -> None:
+        self.model = MODEL
+        self.batch_size = batch_size
+        self.name = name
+        self.failure: Exception | None = None
+        self.calls: list[tuple[int, int | None, bool]] = []
+        self.closed = False
+        self._lock = threading.Lock()
+
+    @property
+    def effective(self) -> Effective:
+        return Effective(self.name, f"{self.name} 1.0", "cpu", "fp32", 2, {"of": self.name}, (f"note of {self.name}",))
+
+    def read(
+        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
+    ) -> list[TextLine]:
+        if self.closed:
+            raise BackendClosed(self.name, "closed")
+        with self._lock:
+            self.calls.append((len(lines), batch_size, return_word_box))
+        if self.failure is not None:
+            raise self.failure
+        return [TextLine(f"{self.name}:{line.pixels.shape[1]}", 1.0) for line in lines]
+
+    def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,115 @@
+"""Third-party backends, one for each thing that can go wrong; all but the wrong ones read the same text."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ocrhpi.backends.registry import BackendSpec
+from tests.fakes import StripeBackend
+
+if TYPE_CHECKING:
+    from ocrhpi.backends.base import Effective
+    from ocrhpi.values import Emissions, Tensor, Widths
+
+
+class Paced(StripeBackend):
+    """Takes so many milliseconds a line."""
+
+    name = "paced"
+    ms = 4.0
+
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        time.sleep(self.ms * len(batch) / 1e3)
+        return super()._run(batch, widths)
+
+
+class Normal(Paced):
+    name = "normal"
+
+
+class Quick(Paced):
+    name = "quick"
+    ms = 1.0
+
+
+class Slow(Paced):
+    name = "slow"
+    ms = 9.0
+
+
+class Segfault(Paced):
+    name = "segfault"
+
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        ctypes.string_at(0)
+        return super()._run(batch, widths)
+
+
+class Hang(Paced):
+    name = "hang"
+
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        time.sleep(600)
+        return super()._run(batch, widths)
+
+
+class Exits(Paced):
+    name = "exits"
+
+    def _open(self) -> Effective:
+        os._exit(7)
+
+
+class WrongText(Quick):
+    name = "wrong"
+
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        emissions = super()._run(batch, widths)
+        indices = emissions.indices.copy()
+        indices[:, 5:] = np.where(indices[:, 5:] > 1, indices[:, 5:] - 1, indices[:, 5:])
+        return replace(emissions, indices=indices)
+
+
+class SilentlyLow(Quick):
+    """Says FP32, and its probabilities say otherwise."""
+
+    name = "silent"
+
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        emissions = super()._run(batch, widths)
+        return replace(emissions, probs=emissions.probs + np.float32(0.01))
+
+
+class HonestlyLow(Quick):
+    name = "honest"
+
+    def _open(self) -> Effective:
+        return replace(super()._open(), precision="bf16")
+
+
+class Moody(Quick):
+    """What it reads depends on the lines beside."""
+
+    name = "moody"
+
+    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+        emissions = super()._run(batch, widths)
+        return replace(emissions, indices=np.roll(emissions.indices, 1 if len(batch) == 3 else 0, axis=1) * 1)
+
+
+BACKENDS = (Normal, Quick, Slow, Segfault, Hang, Exits, WrongText, SilentlyLow, HonestlyLow, Moody)
+
+
+def _spec(backend: type[Paced]) -> BackendSpec:
+    target = f"tests.tuning.plugins:{backend.__name__}"
+    return BackendSpec(backend.name, target, ("numpy",), ("numpy",), f"pip install {backend.name}")
+
+
+SPECS = {backend.name: _spec(backend) for backend in BACKENDS}
+NORMAL, QUICK, SLOW, SEGFAULT, HANG, EXITS, WRONG, SILENT, HONEST, MOODY = SPECS.values()
