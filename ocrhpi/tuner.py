@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import ocrhpi
 from ocrhpi.backends.device import parse_device
-from ocrhpi.backends.registry import availability, backend_specs
+from ocrhpi.backends.registry import backend_specs
 from ocrhpi.errors import OptionError, TuningError
 from ocrhpi.export.exporter import EXPORTER_VERSION
 from ocrhpi.machine import describe_machine
@@ -22,8 +22,6 @@ from ocrhpi.options import parse_options
 from ocrhpi.tuning.calibration import calibration_digest, load_calibration
 from ocrhpi.tuning.candidates import list_candidates
 from ocrhpi.tuning.choose import choose
-from ocrhpi.tuning.contestant import Rejected
-from ocrhpi.tuning.measure import measure
 from ocrhpi.tuning.progress import Budget
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.winners import (
@@ -104,7 +102,7 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
     key = key_of(
         model=model.fingerprint,
         machine=machine,
-        engines={name: availability(spec).version for name, spec in backend_specs().items()},
+        engines=entrants.engines,
         grid=entrants.digest,
         question=question,
         calibration=calibration_digest(config.calibration_dir),
@@ -174,6 +172,10 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
     Raises:
         TuningError: Normal mode itself does not run, so that there is nothing to compare with.
     """
+    # Here, since what finds a finished tuning measures nothing, and should start quickly.
+    from ocrhpi.tuning.contestant import Rejected  # noqa: PLC0415
+    from ocrhpi.tuning.measure import measure  # noqa: PLC0415
+
     start, load = time.monotonic(), _load_average()
     model, config = planned.model, planned.config
     calibration = load_calibration(config.calibration_dir)
@@ -208,8 +210,10 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
 
 
 def _default_device(machine: dict[str, Any]) -> str:
+    if not machine["gpus"]:
+        return "cpu"
     installed = {name for spec in backend_specs().values() for name in spec.installed}
-    return "gpu:0" if machine["gpus"] and installed.intersection(_GPU_PACKAGES) else "cpu"
+    return "gpu:0" if installed.intersection(_GPU_PACKAGES) else "cpu"
 
 
 def _load_average() -> float | None:

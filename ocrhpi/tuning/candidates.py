@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -39,11 +39,13 @@ class CandidateList:
         baseline: Normal mode, which the others are compared with and whose text is the reference.
         candidates: The others, the most promising first.
         left_out: Rows of what cannot be tried here, with the reasons.
+        engines: Version of each engine that is registered; None: not installed.
     """
 
     baseline: Candidate
     candidates: tuple[Candidate, ...]
     left_out: tuple[Row, ...]
+    engines: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -96,9 +98,10 @@ def list_candidates(
             columns.append([_from_entry(name, device, goal, entry, fixed) for entry in entries])
     # One of each engine at a time: if time runs out, every engine has had its best chance.
     in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]
-    in_turns.sort(key=lambda candidate: candidate.batching not in _EXACT or candidate.precision != "fp32")
+    in_turns.sort(key=lambda candidate: _chance(candidate, baseline))
     candidates = [candidate for candidate in _distinct(in_turns) if candidate != baseline]
-    return CandidateList(baseline, tuple(candidates), tuple(left_out))
+    engines = {name: availability(spec).version for name, spec in specs.items()}
+    return CandidateList(baseline, tuple(candidates), tuple(left_out), engines)
 
 
 def _normal_mode(model: Model, device: str, threads: int | None, specs: Mapping[str, BackendSpec]) -> Candidate:
@@ -109,6 +112,13 @@ def _normal_mode(model: Model, device: str, threads: int | None, specs: Mapping[
             return Candidate(backend=name, device=device, options=_threads_of(name, threads))
     installs = " or ".join(specs[name].install for name in order)
     raise OptionError("backend", f"no engine is installed that runs {model.name}: {installs}")
+
+
+def _chance(candidate: Candidate, baseline: Candidate) -> int:
+    """Rank by how likely it is to win: first what reads the same text, last what may not."""
+    if candidate.batching not in _EXACT or candidate.precision != "fp32":
+        return 2
+    return int(candidate.backend == baseline.backend)  # another setting of the same engine seldom beats another engine
 
 
 def _threads_of(backend: str, threads: int | None) -> dict[str, Any]:

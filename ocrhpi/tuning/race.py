@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Race", "best_split"]
 
-_FIRST_GATE = 64  # lines that a candidate reads before its first look; the others follow if it is worth it
+_FIRST_GATE = 32  # lines that a candidate reads before its first look; the others follow if it is worth it
 _LOOKS_SHARE = 0.65  # of the budget
 _KEPT = 6
 _KEPT_FOR_OTHER_POLICIES = 2
