@@ -1,25 +1,18 @@
 """Read a folder of lines and compare with a label file: texts must be equal, scores within a tolerance.
 
-Run it with ``python -m benchmarks.verify_lines FOLDER LABELS``. The label file is tab-separated with a header and the
-columns ``file``, ``text`` and, optionally, ``score``. Exits with 1 on a difference.
+Run it with ``python -m benchmarks.verify_lines FOLDER LABELS``. The label file is as `benchmarks.label_file` has
+it. Exits with 1 on a difference.
 """
 
 from __future__ import annotations
 
-import csv
 import sys
 from pathlib import Path
 
 import click
 
+from benchmarks.label_file import read_label_file
 from ocrhpi import TextRecognition
-
-
-def read_labels(path: Path) -> dict[str, tuple[str, float | None]]:
-    """Return file name -> (text, score or None)."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return {row["file"]: (row["text"], float(row["score"]) if row.get("score") else None) for row in rows}
 
 
 @click.command()
@@ -40,7 +33,7 @@ def main(
     tolerance: float,
 ) -> None:
     """Compare what is read in the lines of FOLDER with LABELS."""
-    expected = read_labels(labels)
+    expected = read_label_file(labels)
     faults = 0
     with TextRecognition(None if model_dir else model_name, model_dir, engine=engine) as recognition:
         print(recognition.effective)

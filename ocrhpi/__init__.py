@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ocrhpi.backends.base import Backend, Effective
     from ocrhpi.backends.registry import BackendSpec
     from ocrhpi.errors import OcrhpiError
-    from ocrhpi.loader import load_predictor
+    from ocrhpi.loader import load_high_performance, load_predictor
     from ocrhpi.predictor import Predictor
     from ocrhpi.results import TextRecResult
     from ocrhpi.text_recognition import TextRecognition
@@ -28,6 +28,7 @@ _HOME = {
     "Predictor": "predictor",
     "TextRecResult": "results",
     "TextRecognition": "text_recognition",
+    "load_high_performance": "loader",
     "load_predictor": "loader",
 }
 
@@ -40,6 +41,7 @@ __all__ = [
     "TextRecResult",
     "TextRecognition",
     "__version__",
+    "load_high_performance",
     "load_predictor",
 ]
 

@@ -52,6 +52,11 @@ class Candidate(Options):
         return str(self.options.get("precision", "fp32"))
 
     @property
+    def same_text(self) -> bool:
+        """Whether it computes what normal mode does, up to the rounding of FP32, so that the text should be equal."""
+        return self.batching in {"exact", "masked"} and self.precision == "fp32"
+
+    @property
     def complexity(self) -> int:
         """How far it is from an engine as it comes; of two that are equally fast, the lower one is kept."""
         return _BATCHING_RANK[self.batching] + len(self.options) + (self.head is not None) + (self.batch_size > 1)
@@ -79,6 +84,11 @@ class Split(Options):
     def precision(self) -> str:
         """Precision of the arithmetic asked for."""
         return "+".join(dict.fromkeys((self.narrow.precision, self.wide.precision)))
+
+    @property
+    def same_text(self) -> bool:
+        """Whether both compute what normal mode does."""
+        return self.narrow.same_text and self.wide.same_text
 
     @property
     def complexity(self) -> int:

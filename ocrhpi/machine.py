@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_machine", "usable_cores"]
+__all__ = ["describe_machine", "load_average", "usable_cores"]
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/cpu.max")
 _CGROUP_V1 = (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us"))
@@ -136,3 +136,11 @@ def _gpu_driver() -> str | None:
         return None
     match = re.search(r"\b\d{3,}(?:\.\d+)+\b", text.partition("\n")[0])
     return match[0] if match else None
+
+
+def load_average() -> float | None:
+    """Average number of busy processes in the last minute; None where the system does not count them."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None

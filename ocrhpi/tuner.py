@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,7 +16,7 @@ from ocrhpi.backends.device import parse_device
 from ocrhpi.backends.registry import backend_specs
 from ocrhpi.errors import OptionError, TuningError
 from ocrhpi.export.exporter import EXPORTER_VERSION
-from ocrhpi.machine import describe_machine
+from ocrhpi.machine import describe_machine, load_average
 from ocrhpi.options import parse_options
 from ocrhpi.tuning.calibration import calibration_digest, load_calibration
 from ocrhpi.tuning.candidates import list_candidates
@@ -129,12 +128,14 @@ def find_or_tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | N
     if found.tuning is not None and policy != "always":
         return found.tuning
     reasons = "; ".join(found.stale)
+    nothing = f"nothing is kept in {planned.path}"
     if policy == "never":
-        why = reasons or "this model was never measured here"
-        _log.warning("high-performance mode runs in normal mode (%s), since tune is 'never'", why)
+        _log.warning("high-performance mode runs in normal mode (%s), since tune is 'never'", reasons or nothing)
         return None
     if reasons:
         _log.warning("measuring anew: %s", reasons)
+    else:
+        _log.info("measuring: %s", nothing if found.tuning is None else "tune is 'always'")
     with lock(planned.path):
         found = find(planned.path, planned.key, planned.model.path)
         made_meanwhile = found.tuning is not None and datetime.fromisoformat(found.tuning.created) >= asked
@@ -176,7 +177,7 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
     from ocrhpi.tuning.contestant import Rejected  # noqa: PLC0415
     from ocrhpi.tuning.measure import measure  # noqa: PLC0415
 
-    start, load = time.monotonic(), _load_average()
+    start, load = time.monotonic(), load_average()
     model, config = planned.model, planned.config
     calibration = load_calibration(config.calibration_dir)
     if calibration.skipped:
@@ -204,7 +205,7 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
         key=planned.key,
         choice=choose(rows, question),
         seconds=time.monotonic() - start,
-        load=None if load is None else (load, _load_average() or 0.0),
+        load=None if load is None else (load, load_average() or 0.0),
         rows=rows,
     )
 
@@ -214,11 +215,3 @@ def _default_device(machine: dict[str, Any]) -> str:
         return "cpu"
     installed = {name for spec in backend_specs().values() for name in spec.installed}
     return "gpu:0" if installed.intersection(_GPU_PACKAGES) else "cpu"
-
-
-def _load_average() -> float | None:
-    """Average number of busy processes in the last minute; None where the system does not count them."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks.label_file import Label, read_label_file
 from ocrhpi.backends.registry import ENTRY_POINT_GROUP
 from ocrhpi.catalog import fetch
 from ocrhpi.model import Model, load_model
@@ -27,13 +27,6 @@ needs_paddle2onnx = pytest.mark.skipif(
 LINES = Path(__file__).parent / "data" / "lines"
 
 
-class Label(NamedTuple):
-    """What PaddleOCR reads in a sample line."""
-
-    text: str
-    score: float
-
-
 @pytest.fixture(scope="session")
 def lines_dir() -> Path:
     return LINES
@@ -42,9 +35,7 @@ def lines_dir() -> Path:
 @pytest.fixture(scope="session")
 def labels() -> dict[str, Label]:
     """File name -> what PaddleOCR 3.7 reads in it with PP-OCRv4_mobile_rec, batch size 1."""
-    with (LINES / "labels_PP-OCRv4_mobile_rec.tsv").open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        return {row["file"]: Label(row["text"], float(row["score"])) for row in rows}
+    return read_label_file(LINES / "labels_PP-OCRv4_mobile_rec.tsv")
 
 
 @pytest.fixture(scope="session")

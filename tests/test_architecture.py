@@ -42,13 +42,15 @@ ARROWS = {
         *("assembly", "backends", "cache", "candidate", "children", "machine", "model", "reading", "recognition"),
     },
     "display": {"candidate", "tuning"},
+    "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning", "__init__"},
+    "evaluation": {"bench", "predictor", "recognition", "tuning"},
     "loader": {"assembly", "candidate", "catalog", "hpi_config", "model", "predictor", "reading", "tuner", "tuning"},
     "text_recognition": {
         *("backends", "display", "hpi_config", "loader", "paddlex_options", "predictor", "recognition", "results"),
     },
     "cli": {
         *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"),
-        *("display", "hpi_config", "tuner"),
+        *("display", "evaluation", "hpi_config", "tuner"),
     },
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
 }

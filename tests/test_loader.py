@@ -16,7 +16,7 @@ from tests.conftest import needs_paddle2onnx
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Label
+    from benchmarks.label_file import Label
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ def test_public_names() -> None:
         "TextRecResult",
         "TextRecognition",
         "__version__",
+        "load_high_performance",
         "load_predictor",
     ]
     for name in ocrhpi.__all__:

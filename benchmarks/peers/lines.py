@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.label_file import read_label_file
 from benchmarks.peers.rendering import render_lines
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.inputs import read_lines
@@ -55,11 +55,10 @@ def lines_of_folder(folder: Path, label_file: Path, model_name: str) -> Lines:
         InputError: An image cannot be read.
         ValueError: The label file names none.
     """
-    with label_file.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    labels = read_label_file(label_file)
     images = []
-    for row in rows:
-        (line,) = read_lines(folder / row["file"])
+    for name in labels:
+        (line,) = read_lines(folder / name)
         if not isinstance(line, LineImage):
             raise line.error
         images.append(line.pixels)
@@ -67,9 +66,9 @@ def lines_of_folder(folder: Path, label_file: Path, model_name: str) -> Lines:
         raise ValueError(f"{label_file} names no images")
     return Lines(
         title=f"{len(images)} lines of {folder.name}",
-        names=[row["file"] for row in rows],
+        names=list(labels),
         images=images,
-        labels=[row["text"] for row in rows],
+        labels=[label.text for label in labels.values()],
         reference=label_file.stem.endswith(model_name),
     )
 

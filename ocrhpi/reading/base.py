@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.base import Effective
     from ocrhpi.model import Model
+    from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import LineImage, TextLine
 
 __all__ = ["LineReader"]
@@ -51,6 +52,10 @@ class LineReader(ABC):
     @abstractmethod
     def effective(self) -> Effective:
         """What really runs."""
+
+    @abstractmethod
+    def engine_for(self, width: int) -> EngineReader:
+        """Return the reader of lines of this exact width, in pixels, whose engine can be measured alone."""
 
     @abstractmethod
     def close(self) -> None:

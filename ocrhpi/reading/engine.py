@@ -80,6 +80,9 @@ class EngineReader(LineReader):
         in_order = [read[number] for number in range(len(lines))]
         return [to_reading_order(line) for line in in_order] if self.model.right_to_left else in_order
 
+    def engine_for(self, width: int) -> EngineReader:  # noqa: ARG002, D102 - the contract's
+        return self
+
     def prepare(
         self, lines: Sequence[LineImage], *, batch_size: int | None = None
     ) -> list[tuple[Tensor, Widths | None]]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ocrhpi.backends.base import Effective
+    from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import LineImage, TextLine
 
 __all__ = ["FallbackReader", "Source"]
@@ -59,6 +60,9 @@ class FallbackReader(LineReader):
                 raise
             except BackendError as error:
                 self._replace(reader, error)
+
+    def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
+        return self._reader.engine_for(width)
 
     def close(self) -> None:  # noqa: D102 - the contract's
         with self._lock:

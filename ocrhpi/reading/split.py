@@ -11,6 +11,7 @@ from ocrhpi.recognition.geometry import line_geometry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import LineImage, TextLine
 
 __all__ = ["SplitReader"]
@@ -63,6 +64,9 @@ class SplitReader(LineReader):
             texts = reader.read(part, batch_size=batch_size, return_word_box=return_word_box)
             read.update(zip(numbers, texts, strict=True))
         return [read[number] for number in range(len(lines))]
+
+    def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
+        return (self._narrow if width <= self._up_to else self._wide).engine_for(width)
 
     def close(self) -> None:  # noqa: D102 - the contract's
         try:

@@ -18,6 +18,7 @@ from ocrhpi.errors import OptionError
 from ocrhpi.recognition.decoding import decode_image
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.inputs import DEFAULT_LIMITS, SUFFIXES, read_lines
+from ocrhpi.recognition.labels import read_labels
 from ocrhpi.tuning.rows import RANGE_NAMES, range_of
 from ocrhpi.values import UnreadableLine
 
@@ -106,9 +107,9 @@ def load_calibration(directory: Path | str | None = None, *, limit: int = MOST_L
     """Load the lines that candidates are gated and timed on.
 
     Of a folder, images at any depth are lines, sorted by path. The first of `LABEL_FILES` in the folder itself gives
-    their texts, ``relative/path<TAB>text`` a line, in UTF-8; images without one, or with an empty one, are of unknown
-    text. Of more than ``limit`` images an evenly spread sample is taken, the same each time; of a file of several
-    pages, the first ones for which there is room. Images that cannot be read are left out and reported.
+    their texts, as `ocrhpi.recognition.labels.read_labels` reads them; images without one, or with an empty one, are of
+    unknown text. Of more than ``limit`` images an evenly spread sample is taken, the same each time; of a file of
+    several pages, the first ones for which there is room. Images that cannot be read are left out and reported.
 
     A folder with fewer than `MIN_LINES` readable lines is filled up with shipped ones: they are gated on and timed as
     well, but how much each width range counts follows from the user's lines alone.
@@ -261,21 +262,9 @@ def _labels(folder: Path, files: Sequence[Path]) -> dict[str, str]:
 
 
 def _read_labels(file: Path) -> dict[str, str]:
-    try:
-        content = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise OptionError(_OPTION, f"{file} cannot be read ({error}); expected a text file in UTF-8") from error
     labels: dict[str, str] = {}
-    for number, row in enumerate(content.split("\n"), start=1):  # not splitlines: texts may hold its rarer separators
-        if not row.strip():
-            continue
-        path, tab, text = row.partition("\t")
-        if not path.strip() or not tab or "\t" in text:
-            raise OptionError(
-                _OPTION, f"{file}, line {number}: received {row[:80]!r}, expected one path, a tab and one text"
-            )
-        if labels.setdefault(_key(path), text) != text:
-            raise OptionError(
-                _OPTION, f"{file}, line {number}: {path!r} has another text in a line before; keep the right one"
-            )
+    for label in read_labels(file, _OPTION):
+        if labels.setdefault(_key(label.path), label.text) != label.text:
+            problem = f"{label.path!r} has another text in a line before; keep the right one"
+            raise OptionError(_OPTION, f"{file}, line {label.row}: {problem}")
     return labels

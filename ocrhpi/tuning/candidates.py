@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["CandidateList", "list_candidates"]
 
 _PADDLE = "paddle"
-_EXACT = ("exact", "masked")
 _THREADED = ("paddle", "openvino", "onnxruntime")
 
 
@@ -116,7 +115,7 @@ def _normal_mode(model: Model, device: str, threads: int | None, specs: Mapping[
 
 def _chance(candidate: Candidate, baseline: Candidate) -> int:
     """Rank by how likely it is to win: first what reads the same text, last what may not."""
-    if candidate.batching not in _EXACT or candidate.precision != "fp32":
+    if not candidate.same_text:
         return 2
     return int(candidate.backend == baseline.backend)  # another setting of the same engine seldom beats another engine
 

@@ -31,6 +31,7 @@ _DOING = {
     "texts": "reading",
     "time_call": "reading",
     "time_lines": "reading",
+    "time_engine": "running the engine",
     "memory": "asking for its memory",
 }
 _PREPARE_S = 300.0  # conversion and verification of a large model
@@ -173,6 +174,17 @@ class Contestant:
             Rejected: It failed.
         """
         self.latency.append(self._time_sample("latency", baseline))
+
+    def time_engine(self, calls: int) -> list[float]:
+        """Return the milliseconds of calls of the engine alone, with one line of the model's base width.
+
+        Raises:
+            Rejected: It failed.
+        """
+        spec = self.job.model.spec
+        width = spec.stretch_width or spec.base_width
+        times: list[float] = self._ask("time_engine", _UNKNOWN_LIMIT_S, width=width, calls=calls)
+        return times
 
     def reject(self, reason: str) -> None:
         """Take it out of the race as one that failed."""

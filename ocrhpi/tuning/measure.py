@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.question import Question
     from ocrhpi.tuning.rows import Row
 
-__all__ = ["measure"]
+__all__ = ["SAMPLE", "measure", "sample_of"]
 
-_SAMPLE = (16, 6, 3, 1)  # lines of each width range that one round reads
+SAMPLE = (16, 6, 3, 1)
+"""Lines of each width range that one round reads."""
 
 
 def measure(
@@ -53,7 +54,7 @@ def measure(
         Rejected: The baseline itself does not run; the text is the reason.
     """
     with tempfile.TemporaryDirectory(prefix="ocrhpi-") as logs:
-        job = Job(model, calibration.directory, cache_dir, question.goal, _sample(calibration, model), Path(logs))
+        job = Job(model, calibration.directory, cache_dir, question.goal, sample_of(calibration, model), Path(logs))
         chance = random.Random(seed)  # noqa: S311 - not for secrets
         with closing(Race(job, calibration, question, budget, watcher, chance)) as race:
             race.start_baseline(entrants.baseline)
@@ -65,10 +66,16 @@ def measure(
             return [*race.rows(), *late, *entrants.left_out]
 
 
-def _sample(calibration: CalibrationSet, model: Model) -> tuple[tuple[int, ...], ...]:
-    """Choose lines of each width range for the rounds, evenly spread over the set."""
+def sample_of(calibration: CalibrationSet, model: Model, counts: Sequence[int] = SAMPLE) -> tuple[tuple[int, ...], ...]:
+    """Choose lines of each width range for the rounds, evenly spread over the set.
+
+    Args:
+        calibration: The set.
+        model: Its input decides the widths.
+        counts: Most lines of each range.
+    """
     ranges = calibration.range_numbers(model.spec)
-    return tuple(tuple(_spread(numbers, most)) for numbers, most in zip(ranges, _SAMPLE, strict=True))
+    return tuple(tuple(_spread(numbers, most)) for numbers, most in zip(ranges, counts, strict=True))
 
 
 def _spread(numbers: Sequence[int], most: int) -> list[int]:

@@ -104,9 +104,7 @@ class Race:
         racing = sorted(self._racing(), key=self._looked)
         for place, contestant in enumerate(racing):
             self._tell("reading all lines", contestant, place, len(racing))
-            self._attempt(contestant, lambda one: one.read_to(len(self._lines), self._baseline))
-            if contestant.racing:
-                self._judge(contestant)
+            self._attempt(contestant, self._finish_gate)
 
     def try_split(self) -> None:
         """Let the quickest for narrow and for wide lines enter as a pair, if it looks quicker than the best alone."""
@@ -115,10 +113,7 @@ class Race:
         split = best_split(singles, self._question.weights)
         if split is not None and self._budget.left():
             self._look(split, 0, 1)
-            pair = self._all[-1]
-            self._attempt(pair, lambda one: one.read_to(len(self._lines), self._baseline))
-            if pair.racing:
-                self._judge(pair)
+            self._attempt(self._all[-1], self._finish_gate)
 
     def run_rounds(self) -> None:
         """Time all that are left, in random order in each round, while the budget lasts; the slower half leaves."""
@@ -179,6 +174,10 @@ class Race:
                 raise
             contestant.reject(str(error))
 
+    def _finish_gate(self, contestant: Contestant) -> None:
+        contestant.read_to(len(self._lines), self._baseline)
+        self._judge(contestant)
+
     def _judge(self, contestant: Contestant) -> None:
         """Compare what was read so far with the reference.
 
@@ -188,9 +187,7 @@ class Race:
         read = contestant.reading
         reference = self._baseline.reading[: len(read)]
         contestant.gate = compare(self._lines[: len(read)], reference, read, self._job.model.labels)
-        setup = contestant.setup
-        exact = isinstance(setup, Split) or setup.batching in {"exact", "masked"}
-        if exact and setup.precision in {"fp32", "fp32+fp32"} and contestant.gate.score_difference > SCORE_TOLERANCE:
+        if contestant.setup.same_text and contestant.gate.score_difference > SCORE_TOLERANCE:
             raise Rejected(
                 f"asked for fp32, but its scores differ from normal mode's by up to "
                 f"{contestant.gate.score_difference:.2g}, more than FP32 arithmetic explains ({SCORE_TOLERANCE:g}): it "

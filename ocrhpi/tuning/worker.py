@@ -9,6 +9,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import TypeAdapter
 
 from ocrhpi.assembly import export_graphs, open_reader
@@ -82,6 +83,19 @@ class Session:
         start = time.perf_counter()
         texts = [self._read([self._lines[number]])[0].text for number in numbers]
         return {"ms": 1e3 * (time.perf_counter() - start) / len(numbers), "texts": texts}
+
+    def time_engine(self, width: int, calls: int) -> list[float]:
+        """Run the engine alone on one line of ``width`` pixels; return the milliseconds of each call."""
+        assert self._reader is not None  # noqa: S101 - load() comes first
+        reader = self._reader.engine_for(width)
+        line = np.random.default_rng(0).integers(0, 256, (reader.model.spec.height, width, 3), np.uint8)
+        ((batch, widths),) = reader.prepare([LineImage(line)])
+        times = []
+        for _ in range(calls):
+            start = time.perf_counter()
+            reader.backend.run(batch, widths)
+            times.append(1e3 * (time.perf_counter() - start))
+        return times
 
     def memory(self) -> float:
         """Return the largest resident set so far, in MiB."""

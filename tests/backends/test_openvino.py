@@ -17,7 +17,7 @@ from tests.tiny_onnx import tiny_onnx_model
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Label
+    from benchmarks.label_file import Label
 
 openvino = pytest.importorskip("openvino")
 

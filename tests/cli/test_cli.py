@@ -14,7 +14,7 @@ from tests.conftest import needs_paddle2onnx
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import Label
+    from benchmarks.label_file import Label
 
 
 def run(*arguments: object) -> Result:

@@ -17,6 +17,8 @@ from ocrhpi.values import InputSpec, LineImage, TextLine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ocrhpi.reading.engine import EngineReader
+
 MODEL = Model("fake", Path("fake"), ModelFiles(), InputSpec(), ("a",))
 
 
@@ -48,6 +50,9 @@ class FakeReader(LineReader):
         if self.failure is not None:
             raise self.failure
         return [TextLine(f"{self.name}:{line.pixels.shape[1]}", 1.0) for line in lines]
+
+    def engine_for(self, width: int) -> EngineReader:
+        raise NotImplementedError(f"{self.name} has no engine for {width}")
 
     def close(self) -> None:
         self.closed = True
