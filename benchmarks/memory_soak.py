@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 import psutil
+import yaml
 
 from ocrhpi import load_predictor
 
@@ -43,6 +44,7 @@ def noise_lines(count: int, widest: int, narrow: float) -> Iterator[Pixels]:
 @click.option("--backend", default="paddle", show_default=True)
 @click.option("--batching", type=click.Choice(["exact", "masked"]), default="exact", show_default=True)
 @click.option("--batch_size", default=8, show_default=True)
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the backend; may be repeated.")
 @click.option("--model_name", default="PP-OCRv4_mobile_rec", show_default=True)
 @click.option("--allowed", default=64.0, show_default=True, help="MiB the resident set may grow after the warm-up.")
 def main(
@@ -52,6 +54,7 @@ def main(
     backend: str,
     batching: str,
     batch_size: int,
+    options: tuple[str, ...],
     model_name: str,
     allowed: float,
 ) -> None:
@@ -59,7 +62,8 @@ def main(
     process = psutil.Process()
     after_warm_up = resident = 0.0  # of the reports, while the engine is loaded
     mode: Batching = "masked" if batching == "masked" else "exact"
-    with load_predictor(model_name, backend=backend, batching=mode) as predictor:
+    given = {name: yaml.safe_load(value) for name, _, value in (option.partition("=") for option in options)}
+    with load_predictor(model_name, backend=backend, batching=mode, backend_options=given) as predictor:
         print(predictor.effective)
         lines = noise_lines(count, widest, narrow)
         start = time.perf_counter()
