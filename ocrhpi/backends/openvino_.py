@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenVinoBackend", "OpenVinoOptions"]
 
+_CACHE_MASKED, _CACHE_PLAIN = 2000, 1000  # docs/decisions/0006-openvino-memory.md
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
@@ -36,7 +37,8 @@ class OpenVinoOptions(Options):
         threads: CPU threads of all streams together; None takes the usable cores.
         requests: Calls of ``run`` in flight; None is one for each stream.
         pinning: Tie the threads to cores. Processes that share a machine then meet on the same cores.
-        runtime_cache: Compiled primitives that are kept for shapes seen before, on the CPU.
+        runtime_cache: Compiled primitives that are kept for shapes seen before, on the CPU; None takes 2,000 for a
+            width-masked graph, which holds all its widths, and 1,000 for a plain one, which bounds memory.
         cache_dir: Directory for compiled models, which shortens the next start; None keeps none.
     """
 
@@ -46,7 +48,7 @@ class OpenVinoOptions(Options):
     threads: Annotated[int, Field(ge=1)] | None = None
     requests: Annotated[int, Field(ge=1)] | None = None
     pinning: bool = False
-    runtime_cache: Annotated[int, Field(ge=0)] = 2000
+    runtime_cache: Annotated[int, Field(ge=0)] | None = None
     cache_dir: Annotated[str, Field(min_length=1)] | None = None
 
 
@@ -80,8 +82,11 @@ class OpenVinoBackend(Backend):
         file, network = self._read(openvino, core)
         inputs, outputs = ([tensor.get_names() for tensor in ends] for ends in (network.inputs, network.outputs))
         interface = GraphInterface.read(file, inputs, outputs)
-        compiled = core.compile_model(network, name, self._properties(name))
-        effective = self._verified(compiled, str(openvino.get_version()), name)
+        cache = self.options.runtime_cache
+        if cache is None:
+            cache = _CACHE_MASKED if interface.masked else _CACHE_PLAIN
+        compiled = core.compile_model(network, name, self._properties(name, cache))
+        effective = self._verified(compiled, str(openvino.get_version()), name, cache)
         for _ in range(self.parallel_requests):
             self._idle.put(compiled.create_infer_request())
         self._interface = interface
@@ -131,7 +136,7 @@ class OpenVinoBackend(Backend):
         except RuntimeError as error:
             raise BackendError(self.name, f"could not read {paths[0]}: {_telling(error)}") from error
 
-    def _properties(self, device: str) -> dict[str, Any]:
+    def _properties(self, device: str, cache: int) -> dict[str, Any]:
         options = self.options
         properties: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
@@ -145,10 +150,10 @@ class OpenVinoBackend(Backend):
         if device == "CPU":
             properties["INFERENCE_NUM_THREADS"] = self._threads
             properties["ENABLE_CPU_PINNING"] = options.pinning
-            properties["CPU_RUNTIME_CACHE_CAPACITY"] = str(options.runtime_cache)
+            properties["CPU_RUNTIME_CACHE_CAPACITY"] = str(cache)
         return properties
 
-    def _verified(self, compiled: Any, version: str, device: str) -> Effective:  # noqa: ANN401
+    def _verified(self, compiled: Any, version: str, device: str, cache: int) -> Effective:  # noqa: ANN401
         executed = ", ".join(_our_name(name) for name in compiled.get_property("EXECUTION_DEVICES"))
         if executed != _our_name(device):
             raise BackendMismatch(self.name, f"device {_our_name(device)}", f"OpenVINO runs on {executed}")
@@ -165,7 +170,9 @@ class OpenVinoBackend(Backend):
             ("threads", self._threads if cpu else 0, threads),
             ("streams", self.options.streams or streams, streams),
         )
-        settings = self.options.model_dump(include={"hint", "runtime_cache", "pinning"} if cpu else {"hint"})
+        settings: dict[str, Any] = {"hint": self.options.hint}
+        if cpu:
+            settings |= {"pinning": self.options.pinning, "runtime_cache": cache}
         return Effective(
             backend=self.name,
             engine_version=version,

@@ -53,7 +53,7 @@ def test_settings_are_in_force_and_read_the_same(model: Model, options: dict[str
         assert effective.threads == options.get("threads", usable_cores())
         assert effective.settings["streams"] == streams
         assert effective.settings["requests"] == backend.parallel_requests == options.get("requests", streams)
-        assert effective.settings["runtime_cache"] == options.get("runtime_cache", default.options.runtime_cache)
+        assert effective.settings["runtime_cache"] == options.get("runtime_cache", 1000)
         assert effective.precision == "fp32"
         assert effective.notes == ()
 
