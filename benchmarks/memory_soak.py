@@ -48,6 +48,7 @@ def noise_lines(count: int, widest: int, narrow: float) -> Iterator[Pixels]:
 @click.option("--model_name", default="PP-OCRv4_mobile_rec", show_default=True)
 @click.option("--allowed", default=64.0, show_default=True, help="MiB the resident set may grow after the warm-up.")
 def main(
+    *,
     count: int,
     widest: int,
     narrow: float,
