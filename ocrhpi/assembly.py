@@ -48,6 +48,8 @@ def open_reader(model: Model, setup: Setup, *, cache_dir: Path | str | None = No
 
 def open_engine(model: Model, candidate: Candidate, *, cache_dir: Path | str | None = None) -> EngineReader:
     """Make one engine ready to read; arguments and errors are those of `open_reader`."""
+    # Made for its checks alone: what does not fit is refused before a long export.
+    create_backend(candidate.backend, model, candidate.device, candidate.options)
     model = _with_graph(model, candidate, cache_dir)
     engine = create_backend(candidate.backend, model, candidate.device, candidate.options).open()
     if engine.masked != (candidate.batching == "masked"):

@@ -43,6 +43,7 @@ ARROWS = {
     },
     "display": {"candidate", "tuning"},
     "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning", "__init__"},
+    "report": {"bench", "candidate", "catalog", "display", "tuning"},
     "evaluation": {"bench", "predictor", "recognition", "tuning"},
     "loader": {"assembly", "candidate", "catalog", "hpi_config", "model", "predictor", "reading", "tuner", "tuning"},
     "text_recognition": {
@@ -50,7 +51,7 @@ ARROWS = {
     },
     "cli": {
         *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"),
-        *("display", "evaluation", "hpi_config", "tuner"),
+        *("bench", "display", "evaluation", "hpi_config", "report", "tuner"),
     },
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
 }

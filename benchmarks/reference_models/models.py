@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.reference_models.dictionaries import read_dictionary
 from benchmarks.reference_models.export import export
-from benchmarks.reference_models.families import build
+from benchmarks.reference_models.families import Recogniser, build
 from benchmarks.reference_models.weights import set_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["MODELS", "ReferenceModel", "write_model"]
+__all__ = ["MODELS", "UNSPECIFIED", "ReferenceModel", "make_network", "read_vocabulary", "write_model"]
 
 _CHINESE = ("ppocr_keys_v1", 6625)
 _V5 = ("ppocrv5_dict", 18385)
@@ -63,20 +63,35 @@ MODELS: Final[Mapping[str, ReferenceModel]] = MappingProxyType(
 )
 
 
+UNSPECIFIED: Final = ("PP-OCRv6_tiny_rec", "PP-OCRv6_small_rec", "PP-OCRv6_medium_rec")
+"""Models of the field whose architecture is not specified, so that they are not built here."""
+
+
 def write_model(name: str, directory: Path, *, seed: int = 0, cache_dir: Path | None = None) -> Path:
     """Write the model ``name`` of `MODELS`, full size, into ``directory`` and return it.
 
     Args:
         name: As PaddleOCR names it.
-        directory: Where its three files go.
+        directory: Where its files go.
         seed: Of the weights.
         cache_dir: Where the dictionaries are kept; see `ocrhpi.cache.cache_root`.
 
     Raises:
         DictionaryError: The dictionary cannot be had, or is not the one the model was published with.
     """
+    vocabulary = read_vocabulary(name, cache_dir=cache_dir)
+    return export(make_network(name, seed=seed), directory, name=name, vocabulary=vocabulary)
+
+
+def make_network(name: str, *, seed: int = 0) -> Recogniser:
+    """Return the network of the model ``name``, full size, with weights drawn from ``seed``."""
     model = MODELS[name]
-    vocabulary = read_dictionary(model.dictionary, entries=model.classes - 2, cache_dir=cache_dir)
     network = build(model.family, scale="full", classes=model.classes)
     set_weights(network, seed=seed)
-    return export(network, directory, name=name, vocabulary=vocabulary)
+    return network
+
+
+def read_vocabulary(name: str, *, cache_dir: Path | None = None) -> list[str]:
+    """Return the text of every class of the model ``name`` but blank and space; arguments as for `write_model`."""
+    model = MODELS[name]
+    return read_dictionary(model.dictionary, entries=model.classes - 2, cache_dir=cache_dir)

@@ -18,6 +18,8 @@ __all__ = ["main"]
 _COMMANDS = {
     "text_recognition": "Read text lines in images, folders, PDFs and URLs.",
     "tune": "Measure what reads fastest on this machine.",
+    "bench": "Time normal against high-performance mode, model by model.",
+    "eval": "Count how well a model reads lines of known text.",
     "explain": "Say why a tuning chose what it chose.",
     "export": "Export a model to ONNX and verify it.",
     "models": "List, fetch and locate official models.",

@@ -1,0 +1,254 @@
+"""Measure normal mode and high-performance mode of one model after the other, each mode in a process of its own."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ocrhpi
+from ocrhpi.bench.rows import BenchRow, ModeResult
+from ocrhpi.candidate import Candidate
+from ocrhpi.errors import OcrhpiError
+from ocrhpi.machine import describe_machine, load_average
+from ocrhpi.model import load_model
+from ocrhpi.tuner import find_or_tune, plan
+from ocrhpi.tuning.calibration import load_calibration
+from ocrhpi.tuning.contestant import Contestant, Job, Rejected
+from ocrhpi.tuning.gate import KnownLine, compare
+from ocrhpi.tuning.measure import sample_of
+from ocrhpi.tuning.progress import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ocrhpi.bench.rows import Mode, Weights
+    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.model import Model
+    from ocrhpi.tuning.calibration import CalibrationSet
+    from ocrhpi.tuning.progress import Watcher
+    from ocrhpi.tuning.winners import Tuning
+
+__all__ = ["BenchJob", "bench_all", "row_path"]
+
+_SAMPLE = (8, 3, 2, 1)  # lines of each width range that a round reads
+_ENGINE_CALLS = 5
+_GATE_LINES = 32  # of the modes that were not tuned; the winner has read all
+_UNSTABLE = 0.15
+
+
+@dataclass(frozen=True)
+class BenchJob:
+    """One model to be measured.
+
+    Attributes:
+        name: Its name.
+        path: Its directory; None if its weights are not here.
+        weights: Whose weights.
+        reason: Why there is no directory.
+    """
+
+    name: str
+    path: Path | None
+    weights: Weights
+    reason: str = ""
+
+
+def row_path(output: Path, name: str) -> Path:
+    """Return the file of a model's row."""
+    return output / f"{name}.json"
+
+
+def bench_all(
+    jobs: Sequence[BenchJob],
+    config: HpiConfig,
+    output: Path,
+    *,
+    device: str | None = None,
+    rounds: int = 7,
+    watcher: Watcher = lambda _: None,
+) -> Iterator[BenchRow]:
+    """Measure the models that ``output`` has no row of, and yield every row as soon as it is there.
+
+    A row is written as a whole or not at all, so an interrupted run goes on with the model that it was at; a failure is
+    a row, which the next run tries again.
+
+    Args:
+        jobs: The models.
+        config: How high-performance mode is tuned.
+        output: Directory of the rows, made if need be.
+        device: As for `ocrhpi.tuner.plan`.
+        rounds: Rounds of all modes.
+        watcher: Is told of every step.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        path = row_path(output, job.name)
+        row = _done(path)
+        if row is None:
+            row = _bench(job, config, device, rounds, watcher)
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text(row.model_dump_json(indent=1, exclude_defaults=False), "utf-8")
+            temporary.replace(path)
+        yield row
+
+
+def _done(path: Path) -> BenchRow | None:
+    """Return the row of a model that was measured before; None if it failed, or is damaged, or is not there."""
+    try:
+        row = BenchRow.model_validate_json(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return None if row.reason else row
+
+
+def _bench(job: BenchJob, config: HpiConfig, device: str | None, rounds: int, watcher: Watcher) -> BenchRow:
+    start, load = time.monotonic(), load_average()
+    facts: dict[str, Any] = {
+        "model": job.name,
+        "weights": job.weights,
+        "threads": config.cpu_threads,
+        "machine": describe_machine(),
+    }
+    try:
+        facts |= _measured(job, config, device, rounds, watcher)
+    except (OcrhpiError, Rejected) as error:
+        facts["reason"] = str(error)
+    return BenchRow(
+        **facts,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=time.monotonic() - start,
+        load=None if load is None else (load, load_average() or 0.0),
+    )
+
+
+def _measured(job: BenchJob, config: HpiConfig, device: str | None, rounds: int, watcher: Watcher) -> dict[str, Any]:
+    if job.path is None:
+        raise Rejected(job.reason)
+    model = load_model(job.path)
+    planned = plan(model, config, device)
+    tuning = find_or_tune(planned, lambda step: watcher(_named(step, job.name)))
+    calibration = load_calibration(config.calibration_dir)
+    setups = _modes(planned.device, config, tuning)
+    with tempfile.TemporaryDirectory(prefix="ocrhpi-") as logs:
+        study = _Study(model, calibration, setups, Path(logs), rounds, watcher, job.name)
+        modes = study.run(None if config.cache_dir is None else str(config.cache_dir))
+    return {
+        "fingerprint": model.fingerprint,
+        "size_mib": sum(file.stat().st_size for file in model.files.source) / 2**20,
+        "device": planned.device,
+        "versions": {"ocrhpi": ocrhpi.__version__, **planned.entrants.engines},
+        "width_weights": calibration.weights(model.spec),
+        "modes": modes,
+        "tuning": tuning,
+        "unstable": _unsteady(modes),
+    }
+
+
+def _modes(device: str, config: HpiConfig, tuning: Tuning | None) -> dict[Mode, Any]:
+    threads = {} if config.cpu_threads is None else {"threads": config.cpu_threads}
+    setups: dict[Mode, Any] = {}
+    if device == "cpu":
+        for mode, onednn in (("plain", False), ("onednn", True)):
+            options = {"onednn": onednn, **threads}
+            setups["plain" if mode == "plain" else "onednn"] = Candidate(
+                backend="paddle", device=device, options=options
+            )
+    else:
+        setups["gpu"] = Candidate(backend="paddle", device=device)
+    if tuning is not None:
+        setups["high-performance"] = tuning.setups[0]
+    return setups
+
+
+@dataclass
+class _Study:
+    """The modes of one model, timed in interleaved rounds."""
+
+    model: Model
+    calibration: CalibrationSet
+    setups: dict[Mode, Any]
+    logs: Path
+    rounds: int
+    watcher: Watcher
+    name: str
+    contestants: dict[Mode, Contestant] = field(default_factory=dict)
+    engine_ms: dict[Mode, list[float]] = field(default_factory=dict)
+
+    def run(self, cache_dir: str | None) -> tuple[ModeResult, ...]:
+        """Return what was found out about each mode."""
+        sample = sample_of(self.calibration, self.model, _SAMPLE)
+        job = Job(self.model, self.calibration.directory, cache_dir, "throughput", sample, self.logs)
+        with ExitStack() as stack:
+            for number, (mode, setup) in enumerate(self.setups.items()):
+                contestant = Contestant(setup, job, number)
+                stack.callback(contestant.close)
+                self.contestants[mode], self.engine_ms[mode] = contestant, []
+                self._attempt(mode, "loading", 0)
+            chance = random.Random(0)  # noqa: S311 - not for secrets
+            for number in range(self.rounds):
+                for mode in chance.sample(list(self.contestants), len(self.contestants)):
+                    self._attempt(mode, "timing", number)
+            return tuple(self._result(mode) for mode in self.setups)
+
+    def _attempt(self, mode: Mode, doing: str, number: int) -> None:
+        contestant = self.contestants[mode]
+        if contestant.reason:
+            return
+        self.watcher(Step(f"{self.name}: {doing}", contestant.setup.name, number, self.rounds, "", 0.0))
+        try:
+            if doing == "loading":
+                contestant.start(None)
+                contestant.read_to(min(_GATE_LINES, len(self.calibration.lines)), None)
+                contestant.time_round(-1, None)  # warm-up
+                contestant.samples.clear()
+                contestant.time_engine(_ENGINE_CALLS)
+            else:
+                contestant.time_round(number, None)
+                self.engine_ms[mode].append(statistics.median(contestant.time_engine(_ENGINE_CALLS)))
+        except Rejected as error:
+            contestant.reject(str(error))
+
+    def _result(self, mode: Mode) -> ModeResult:
+        row = self.contestants[mode].row()
+        return ModeResult(
+            mode=mode,
+            setup=row.candidate,
+            reason=row.reason,
+            effective=row.effective,
+            gate=self._gate(self.contestants[mode]),
+            load_s=row.load_s,
+            peak_mib=row.peak_mib,
+            engine_ms=() if row.reason else tuple(self.engine_ms[mode]),
+            samples=() if row.reason else row.samples,
+        )
+
+    def _gate(self, contestant: Contestant) -> Any:  # noqa: ANN401 - GateResult or None
+        """Compare with the best normal mode that runs."""
+        references = [self.contestants[mode] for mode in ("onednn", "plain", "gpu") if mode in self.contestants]
+        reference = next((one for one in references if not one.reason), None)
+        if reference is None or contestant.reason:
+            return None
+        lines = [KnownLine(line.name, line.text) for line in self.calibration.lines[: len(contestant.reading)]]
+        return compare(lines, reference.reading, contestant.reading, self.model.labels)
+
+
+def _named(step: Step, name: str) -> Step:
+    return Step(f"{name}: {step.doing}", step.candidate, step.done, step.total, step.leader, step.left_s)
+
+
+def _unsteady(modes: Sequence[ModeResult]) -> str:
+    """Say which mode's times spread too far to be trusted; empty if none does."""
+    wide = []
+    for mode in modes:
+        if len(mode.engine_ms) >= 4:  # noqa: PLR2004 - quartiles need as many
+            first, middle, third = statistics.quantiles(mode.engine_ms, n=4)
+            if third - first > _UNSTABLE * middle:
+                wide.append(f"{mode.mode}: the middle half of its rounds spreads over {(third - first) / middle:.0%}")
+    return "; ".join(wide)

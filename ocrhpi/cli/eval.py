@@ -1,0 +1,222 @@
+"""``ocrhpi eval``: how well a model reads lines of known text, engine by engine."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from tqdm import tqdm
+
+from ocrhpi.backends.registry import availability, backend_specs
+from ocrhpi.display.live import watching
+from ocrhpi.display.printing import print_json, print_view
+from ocrhpi.display.wording import percent, plain
+from ocrhpi.errors import OptionError, nearest
+from ocrhpi.evaluation.dataset import load_dataset
+from ocrhpi.evaluation.metric import Metric, unwritable
+from ocrhpi.evaluation.report import Report, evaluate_backend
+from ocrhpi.loader import NORMAL_MODE, find_model, load_high_performance, load_predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rich.console import RenderableType
+
+    from ocrhpi.evaluation.report import BackendRow, Opener
+
+__all__ = ["command"]
+
+HIGH_PERFORMANCE = "high-performance"
+_PROGRESS_DELAY_S = 2.0  # short runs show no bar
+_SHOWN_DIFFERENCES = 20
+_SHOWN_CHARACTERS = 40
+
+
+def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
+    """Return an option of PaddleOCR's spelling (``--batch_size``) that also takes the usual one."""
+    usual = "--" + name[2:].replace("_", "-")
+    return click.option(*dict.fromkeys((name, usual)), help=text, **facts)
+
+
+@click.command(
+    "eval",
+    help="""Say how well MODEL (official name, folder or ONNX file) reads lines of known text.
+
+    Accuracy and normalised edit distance are those of PaddleOCR's RecMetric. Lines whose image is missing or cannot be
+    read count as wrong and are named.
+    """,
+)
+@click.argument("model")
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="PaddleOCR's label file: path, tab and text in each line; or a JSON list of paths.",
+)
+@click.option("--data", type=click.Path(path_type=Path), help="What its paths start from.  [default: its folder]")
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    metavar="NAME",
+    help=f"paddle, openvino, onnxruntime or {HIGH_PERFORMANCE}; may be repeated.  [default: normal mode]",
+)
+@click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if the engine has one]")
+@_option("--hpi_config", f"Of {HIGH_PERFORMANCE}: a YAML file, or a file of ocrhpi tune.", metavar="FILE")
+@click.option(
+    "--ignore_space/--no_ignore_space",
+    "--ignore-space/--no-ignore-space",
+    " /--no-ignore_space",
+    default=True,
+    show_default=True,
+    help="Whether spaces do not count.",
+)
+@_option("--is_filter", "Only digits and letters of ASCII count, in lower case.", is_flag=True)
+@_option("--batch_size", "Most lines in one call.  [default: 1, or what was measured]", type=click.IntRange(1))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout in place of the table.")
+@click.option(
+    "--differences",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write all lines that were read otherwise here, tab-separated.",
+)
+def command(  # noqa: D103, PLR0913 - click documents it; one parameter an option
+    *,
+    model: str,
+    labels: Path,
+    data: Path | None,
+    backends: tuple[str, ...],
+    device: str | None,
+    hpi_config: str | None,
+    ignore_space: bool,
+    is_filter: bool,
+    batch_size: int | None,
+    as_json: bool,
+    differences: Path | None,
+) -> None:
+    source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
+    names = _checked(backends, hpi_config) or [_normal_mode(has_paddle_files=source.files.paddle_graph is not None)]
+    dataset = load_dataset(labels, data)
+    metric = Metric(ignore_space=ignore_space, is_filter=is_filter)
+    beyond = unwritable((label.text for label in dataset.labels), source.labels, metric)
+    rows = []
+    for name in names:
+        opener = _opener(name, source.path, device, hpi_config)
+        with _progress(name, len(dataset.labels)) as advance:
+            rows.append(evaluate_backend(name, opener, dataset, metric, batch_size=batch_size, advance=advance))
+    report = Report(source.name, str(source.path), dataset, metric, beyond, tuple(rows))
+    for line in report.unreadable:
+        click.echo(line.error, err=True)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        print_view(_view(report))
+    faults = [row.reason for row in rows if row.evaluation is None]
+    if differences is not None:
+        faults += _written(report, differences)
+    if faults:
+        raise click.ClickException("; ".join(faults))
+
+
+def _checked(backends: Sequence[str], hpi_config: str | None) -> list[str]:
+    """Return the names, each once."""
+    known = [*backend_specs(), HIGH_PERFORMANCE]
+    for name in backends:
+        if name not in known:
+            problem = f"received {name!r}; expected one of {', '.join(known)}.{nearest(name, known)}"
+            raise OptionError("backend", problem)
+    if hpi_config is not None and HIGH_PERFORMANCE not in backends:
+        raise OptionError("hpi_config", f"received without '--backend {HIGH_PERFORMANCE}', which it is for; add that")
+    return list(dict.fromkeys(backends))
+
+
+def _normal_mode(*, has_paddle_files: bool) -> str:
+    """Return Paddle; for a model without Paddle files, which Paddle cannot run, what of the others is installed."""
+    if has_paddle_files:
+        return NORMAL_MODE
+    specs = backend_specs()
+    order = ("onnxruntime", "openvino")
+    return next((name for name in order if availability(specs[name]).available), order[0])
+
+
+def _opener(name: str, path: Path, device: str | None, hpi_config: str | None) -> Opener:
+    if name == HIGH_PERFORMANCE:
+        return partial(_high_performance, path, device, hpi_config)
+    return partial(load_predictor, model_dir=path, backend=name, device=device)
+
+
+def _high_performance(path: Path, device: str | None, hpi_config: str | None) -> Any:  # noqa: ANN401 - a predictor
+    with watching() as watcher:
+        return load_high_performance(model_dir=path, device=device, hpi_config=hpi_config, watcher=watcher)
+
+
+@contextmanager
+def _progress(name: str, total: int) -> Iterator[Callable[[], object]]:
+    with tqdm(total=total, desc=name, unit=" lines", delay=_PROGRESS_DELAY_S, disable=None) as bar:
+        yield bar.update
+
+
+def _written(report: Report, file: Path) -> list[str]:
+    """Write the differences; return why that failed."""
+    try:
+        file.write_text(report.as_tsv(), "utf-8")
+    except OSError as error:
+        return [f"{file} could not be written ({error.strerror}); give a file in a folder that exists"]
+    return []
+
+
+def _view(report: Report) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("backend")
+    for title in ("accuracy", "norm. edit distance", "correct", "wrong", "unreadable"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in report.rows:
+        table.add_row(row.backend, *_figures(row))
+    title = f"{report.model} on {len(report.dataset.labels)} lines of {report.dataset.name}"
+    return Group(Text(plain(title), style="bold"), table, *_notes(report), *_differing(report.rows))
+
+
+def _figures(row: BackendRow) -> tuple[str, ...]:
+    found = row.evaluation
+    if found is None:
+        return ("failed",)
+    unreadable = len(found.unreadable)
+    wrong = found.lines - found.correct - unreadable
+    figures = (found.correct, wrong, unreadable)
+    return (percent(found.accuracy), f"{found.norm_edit_distance:.4f}", *map(str, figures))
+
+
+def _notes(report: Report) -> Iterator[RenderableType]:
+    for row in report.rows:
+        if row.backend == HIGH_PERFORMANCE and row.effective is not None:
+            yield Text(
+                f"{HIGH_PERFORMANCE} runs {row.effective['backend']} in {row.effective['precision']}", style="dim"
+            )
+    beyond = report.unwritable
+    if beyond.lines:
+        shown = " ".join(beyond.characters[:_SHOWN_CHARACTERS])
+        more = " ..." if len(beyond.characters) > _SHOWN_CHARACTERS else ""
+        said = f"{beyond.lines} lines hold characters that the model's vocabulary cannot write: {plain(shown)}{more}"
+        yield Text(said, style="yellow")
+
+
+def _differing(rows: Sequence[BackendRow]) -> Iterator[RenderableType]:
+    for row in rows:
+        lines = [one for one in row.evaluation.differences if not one.error] if row.evaluation else []
+        if not lines:
+            continue
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        for title in (f"{row.backend}: line", "expected", "read"):
+            table.add_column(title, overflow="fold")
+        for one in lines[:_SHOWN_DIFFERENCES]:
+            table.add_row(*map(Text, (plain(one.path), repr(one.expected), repr(one.read))))
+        yield Text()
+        yield table
+        if len(lines) > _SHOWN_DIFFERENCES:
+            yield Text(f"... and {len(lines) - _SHOWN_DIFFERENCES} more; --differences FILE writes all", style="dim")

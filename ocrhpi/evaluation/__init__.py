@@ -1,0 +1,3 @@
+"""How well a model reads lines of known text, counted as PaddleOCR counts it."""
+
+from __future__ import annotations
