@@ -21,14 +21,13 @@ from ocrhpi.options import parse_options
 from ocrhpi.tuning.calibration import calibration_digest, load_calibration
 from ocrhpi.tuning.candidates import list_candidates
 from ocrhpi.tuning.choose import choose
+from ocrhpi.tuning.key import differences, key_of
 from ocrhpi.tuning.progress import Budget
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.winners import (
     TunedModel,
     Tuning,
-    differences,
     find,
-    key_of,
     lock,
     place_of,
     read_tuning,

@@ -14,7 +14,6 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +26,12 @@ from ocrhpi.cache import cache_root
 from ocrhpi.errors import OptionError
 from ocrhpi.options import Options, OptionsT
 from ocrhpi.tuning.choose import Choice
+from ocrhpi.tuning.key import differences
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.rows import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from filelock import BaseFileLock
     from typing_extensions import Self
@@ -41,13 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT",
-    "TUNING_VERSION",
     "Found",
     "TunedModel",
     "Tuning",
-    "differences",
     "find",
-    "key_of",
     "lock",
     "place_of",
     "read_tuning",
@@ -56,9 +53,6 @@ __all__ = [
 ]
 
 FORMAT: Final = "ocrhpi-hpi-config-1"
-
-TUNING_VERSION = 1
-"""Part of the key; to be raised with every change of how candidates are made, read, timed or chosen."""
 
 _log = logging.getLogger("ocrhpi")
 
@@ -71,11 +65,6 @@ _LINE_LENGTH = 120
 _DIGITS = 4
 _LEFTOVER_AGE_S = 3600.0
 _SAY_WAITING_AFTER_S = 1.0
-_SENTENCES = {
-    "model": "model: the weights or the vocabulary changed",
-    "grid": "grid: the options that are tried changed",
-    "calibration": "calibration: the lines that are read changed",
-}
 
 
 class TunedModel(Options):
@@ -105,7 +94,7 @@ class Tuning(Options):
         created: When it was made, in ISO 8601.
         model: What was measured.
         question: What the choice was made by.
-        key: Everything that makes the tuning wrong when it changes, see `key_of`.
+        key: Everything that makes the tuning wrong when it changes, see `ocrhpi.tuning.key.key_of`.
         choice: Which row is run, and why.
         seconds: Wall time that it took.
         load: Average number of busy processes in the minute before it and in its last; None if it is unknown.
@@ -154,49 +143,6 @@ class Found:
     stale: tuple[str, ...] = ()
 
 
-def key_of(
-    *,
-    model: str,
-    machine: Mapping[str, Any],
-    engines: Mapping[str, str | None],
-    grid: str,
-    question: Question,
-    calibration: str,
-    device: str | None,
-    versions: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Return everything that makes a tuning wrong when it changes, as plain values that a file gives back equal.
-
-    Args:
-        model: Fingerprint of the model.
-        machine: As `ocrhpi.machine.describe_machine` says.
-        engines: Version of each registered backend's engine, None if it is not installed.
-        grid: Digest of the option grids.
-        question: What was asked. Its weights are left out, since they follow from the calibration lines.
-        calibration: Digest of the calibration lines.
-        device: Device asked for.
-        versions: Of what else takes part: ``ocrhpi``, ``exporter``. `TUNING_VERSION` is added.
-    """
-    parts = {
-        "model": model,
-        "machine": machine,
-        "device": device,
-        "engines": engines,
-        "grid": grid,
-        "question": question.model_dump(exclude={"weights"}),
-        "calibration": calibration,
-        "versions": {**versions, "tuning": TUNING_VERSION},
-    }
-    return {name: _plain(part) for name, part in parts.items()}
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Name each part in which two keys differ, such as ``engines.openvino: 2026.4.1 -> 2026.5.0``."""
-    before, after = dict(_leaves(old)), dict(_leaves(new))
-    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return [_SENTENCES.get(name, f"{name}: {_shown(name, before)} -> {_shown(name, after)}") for name in changed]
-
-
 def place_of(
     model: Model,
     question: Question,
@@ -231,7 +177,7 @@ def find(path: Path, key: Mapping[str, Any], model_path: Path | str) -> Found:
 
     Args:
         path: From `place_of`.
-        key: From `key_of`.
+        key: From `ocrhpi.tuning.key.key_of`.
         model_path: Where the model is. If its weights changed, the tuning of the old ones is under another name; it is
             found by this, and named as the reason.
     """
@@ -410,32 +356,6 @@ def _remove_leftovers(path: Path) -> None:
         for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
             if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
                 leftover.unlink()
-
-
-def _plain(value: object) -> Any:  # noqa: ANN401
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
-
-
-def _leaves(value: object, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of nested mappings with their dotted names."""
-    if isinstance(value, Mapping):
-        for part, item in value.items():
-            yield from _leaves(item, f"{name}.{part}" if name else str(part))
-    else:
-        yield name, value
-
-
-def _shown(name: str, values: Mapping[str, Any]) -> str:
-    value = values.get(name)
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    if value is None:
-        return "not installed" if name.startswith("engines.") else "none"
-    return str(value)
 
 
 def _absolute(path: Path | str) -> str:

@@ -25,8 +25,10 @@ from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.machine import describe_machine
 from ocrhpi.model import Model, ModelFiles
+from ocrhpi.tuning import key as key_module
 from ocrhpi.tuning import winners
 from ocrhpi.tuning.choose import Choice
+from ocrhpi.tuning.key import differences, key_of
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.rows import Change, GateResult, Row
 from ocrhpi.tuning.statistic import Ratio
@@ -34,9 +36,7 @@ from ocrhpi.tuning.winners import (
     FORMAT,
     TunedModel,
     Tuning,
-    differences,
     find,
-    key_of,
     lock,
     place_of,
     read_tuning,
@@ -237,7 +237,7 @@ def test_every_change_is_named() -> None:
 
 
 def test_a_new_version_of_tuning_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(winners, "TUNING_VERSION", 99)
+    monkeypatch.setattr(key_module, "TUNING_VERSION", 99)
     assert find(made, key_of(**KEY), "/models/a").stale == ("versions.tuning: 1 -> 99",)
 
 
