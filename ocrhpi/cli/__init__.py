@@ -19,6 +19,7 @@ _COMMANDS = {
     "text_recognition": "Read text lines in images, folders, PDFs and URLs.",
     "tune": "Measure what reads fastest on this machine.",
     "bench": "Time normal against high-performance mode, model by model.",
+    "report": "Make the report of a benchmark, or compare two of them.",
     "eval": "Count how well a model reads lines of known text.",
     "explain": "Say why a tuning chose what it chose.",
     "export": "Export a model to ONNX and verify it.",

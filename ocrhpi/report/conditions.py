@@ -1,0 +1,169 @@
+"""Under which conditions a benchmark ran, and how to run it again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ocrhpi.catalog import official_models
+from ocrhpi.tuning.rows import RANGE_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ocrhpi.bench.rows import BenchRow
+    from ocrhpi.report.figures import ModelFigures
+
+__all__ = ["Conditions", "conditions_of", "machine_words", "version_words"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Models that were measured alike.
+
+    Attributes:
+        models: Their names.
+        facts: What -> how it was, in words: machine, device, threads, versions and more.
+        commands: What measures them again, line by line of a shell.
+    """
+
+    models: tuple[str, ...]
+    facts: dict[str, str]
+    commands: tuple[str, ...]
+
+
+def conditions_of(models: Sequence[ModelFigures]) -> list[Conditions]:
+    """Return the conditions of the models that were measured; one, unless they were not all measured alike."""
+    groups: dict[tuple[str, ...], list[ModelFigures]] = {}
+    for model in models:
+        if model.is_measured:
+            groups.setdefault(_likeness(model), []).append(model)
+    if len(groups) == 1:
+        return [_conditions(group, models) for group in groups.values()]
+    return [_conditions(group, group) for group in groups.values()]
+
+
+def machine_words(machine: Mapping[str, Any]) -> str:
+    """Return a machine in words; a file of another version may know other things about it."""
+    return ", ".join(_machine(machine)) or "unknown"
+
+
+def version_words(versions: Mapping[str, Any]) -> str:
+    """Return the versions of ocrhpi and of the engines that are installed."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if version) or "unknown"
+
+
+def _likeness(model: ModelFigures) -> tuple[str, ...]:
+    row = model.row
+    threads = "" if row.threads is None else str(row.threads)
+    return (machine_words(row.machine), version_words(row.versions), row.device, threads)
+
+
+def _conditions(group: Sequence[ModelFigures], again: Sequence[ModelFigures]) -> Conditions:
+    """Return the conditions of models that are alike, with the commands that measure ``again``."""
+    row = group[0].row
+    days = sorted({model.row.created[:10] for model in group})
+    facts = {
+        "machine": machine_words(row.machine),
+        "device": row.device,
+        "CPU threads": _threads(group),
+        "versions": version_words(row.versions),
+        "rounds": _rounds(group),
+        "load of the machine": _load(group),
+        "widths in pixels, end to end": _widths(group),
+        "high-performance mode": "; of other models ".join(dict.fromkeys(filter(None, map(_tuned, group)))),
+        "measured": " to ".join(dict.fromkeys((days[0], days[-1]))),
+    }
+    known = {name: fact for name, fact in facts.items() if fact}
+    return Conditions(tuple(model.name for model in group), known, tuple(_commands(again, row)))
+
+
+def _threads(group: Sequence[ModelFigures]) -> str:
+    asked = group[0].row.threads
+    ran = sorted({mode.threads for model in group for mode in model.modes.values() if mode.threads})
+    words = f"{', '.join(map(str, ran))} in the engines" if ran else ""
+    wanted = "as many as there are usable cores" if asked is None else f"{asked} asked for"
+    return f"{words} ({wanted})" if words else wanted
+
+
+def _rounds(group: Sequence[ModelFigures]) -> str:
+    rounds = {len(mode.result.engine_ms) for model in group for mode in model.modes.values() if mode.result.engine_ms}
+    if not rounds:
+        return ""
+    return str(max(rounds)) if len(rounds) == 1 else f"{min(rounds)} to {max(rounds)}"
+
+
+def _load(group: Sequence[ModelFigures]) -> str:
+    loads = [model.row.load for model in group if model.row.load]
+    if not loads:
+        return ""
+    words = []
+    for when, values in (("before", [load[0] for load in loads]), ("at the end", [load[1] for load in loads])):
+        low, high = f"{min(values):.1f}", f"{max(values):.1f}"
+        words.append(f"{when} {low}" if low == high else f"{when} {low} to {high}")
+    return f"busy processes in the minute {' and '.join(words)} of each model"
+
+
+def _widths(group: Sequence[ModelFigures]) -> str:
+    """Return the widths that the times are weighed by; models of other image sizes have other ones."""
+    words = dict.fromkeys(_shares(model.row.width_weights) for model in group)
+    return "; of other models ".join(words)
+
+
+def _shares(weights: Sequence[float]) -> str:
+    shares = zip(RANGE_NAMES, weights, strict=True)
+    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in shares if share)
+
+
+def _tuned(model: ModelFigures) -> str:
+    tuning = model.row.tuning
+    if tuning is None:
+        return ""
+    asked = tuning.question
+    bounds = (
+        f", at most {asked.max_latency_ms:g} ms a line" if asked.max_latency_ms else "",
+        f", at most {asked.max_memory_mib:g} MiB" if asked.max_memory_mib else "",
+    )
+    return f"tuned for {asked.goal}, accuracy {asked.accuracy}{''.join(bounds)}"
+
+
+def _commands(models: Sequence[ModelFigures], row: BenchRow) -> Iterator[str]:
+    for model in models:
+        if model.row.weights == "reference":
+            name = shlex.quote(model.name)
+            yield f"python -m benchmarks.reference_models {name} -o {shlex.quote(f'models/{model.name}')}"
+    names = [model.name for model in models]
+    parts = ["ocrhpi bench", *(["all"] if set(names) >= set(official_models()) else map(shlex.quote, names))]
+    if any(model.row.weights != "official" for model in models):
+        parts.append("--models models")
+    if row.device:
+        parts.append(f"--device {shlex.quote(row.device)}")
+    if row.threads:
+        parts.append(f"--threads {row.threads}")
+    rounds = max((len(mode.result.engine_ms) for model in models for mode in model.modes.values()), default=0)
+    if rounds:
+        parts.append(f"--rounds {rounds}")
+    asked = {model.row.tuning.question.accuracy for model in models if model.row.tuning}
+    if len(asked) == 1 and asked != {"identical"}:
+        parts.append(f"--accuracy {shlex.quote(asked.pop())}")
+    yield " ".join([*parts, "-o results"])
+    yield "ocrhpi report results"
+
+
+def _machine(machine: Mapping[str, Any]) -> Iterator[str]:
+    flags, gpus = machine.get("cpu_flags"), machine.get("gpus")
+    if machine.get("cpu"):
+        yield str(machine["cpu"])
+    if isinstance(flags, list) and flags:
+        yield " ".join(map(str, flags))
+    if machine.get("usable_cores"):
+        yield f"{machine['usable_cores']} cores"
+    if machine.get("memory_gib"):
+        yield f"{machine['memory_gib']} GiB"
+    if machine.get("os"):
+        yield str(machine["os"])
+    if isinstance(gpus, list):
+        yield from map(str, gpus)
+    if machine.get("gpu_driver"):
+        yield f"driver {machine['gpu_driver']}"

@@ -1,0 +1,211 @@
+"""What follows from the rows of a benchmark: medians, speed-ups with their intervals, and what they prove."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from ocrhpi.catalog import official_models
+from ocrhpi.tuning.choose import MIN_ROUNDS, mean_times
+from ocrhpi.tuning.statistic import paired_ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ocrhpi.bench.rows import BenchRow, Mode, ModeResult
+    from ocrhpi.catalog import PublishedFigures
+    from ocrhpi.tuning.rows import GateResult
+    from ocrhpi.tuning.statistic import Ratio
+
+__all__ = ["HIGH_PERFORMANCE", "ModeFigures", "ModelFigures", "Verdict", "figures_of", "line_times", "verdict"]
+
+HIGH_PERFORMANCE: Mode = "high-performance"
+
+Verdict: TypeAlias = Literal["faster", "slower", "none", "open"]
+"""``none``: the interval holds 1, so there is no difference beyond noise. ``open``: too few rounds to tell."""
+
+
+def verdict(ratio: Ratio) -> Verdict:
+    """Return what a ratio, how many times as fast, proves."""
+    if ratio.rounds < MIN_ROUNDS:
+        return "open"
+    return "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else "none"
+
+
+@dataclass(frozen=True)
+class ModeFigures:
+    """One mode of one model.
+
+    Attributes:
+        result: What was measured.
+        engine_ms: Milliseconds per line of the engine alone: median of the rounds; None without times.
+        line_ms: Milliseconds per line from the image to the text, weighted over the width ranges; the same.
+    """
+
+    result: ModeResult
+    engine_ms: float | None
+    line_ms: float | None
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether there is any time of it."""
+        return self.engine_ms is not None or self.line_ms is not None
+
+    @property
+    def lines_per_s(self) -> float | None:
+        """Lines read in a second, end to end."""
+        return None if self.line_ms is None else 1e3 / self.line_ms
+
+    @property
+    def precision(self) -> str:
+        """Precision that ran, as the engine said after loading; empty if it never did."""
+        return str((self.result.effective or {}).get("precision") or "")
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads that the engine computes with; None if it never said, or computes on another device."""
+        threads = (self.result.effective or {}).get("threads")
+        return threads if isinstance(threads, int) and threads > 0 else None
+
+
+@dataclass(frozen=True)
+class ModelFigures:
+    """One model.
+
+    Attributes:
+        row: What was measured.
+        modes: Its modes, in the order in which they were measured.
+        published: What PaddleOCR publishes about it; None for other models.
+        engine_speeds: Normal mode -> how many times as fast as it high-performance mode is, the engine alone.
+        line_speeds: The same from the image to the text.
+    """
+
+    row: BenchRow
+    modes: dict[Mode, ModeFigures]
+    published: PublishedFigures | None
+    engine_speeds: dict[Mode, Ratio]
+    line_speeds: dict[Mode, Ratio]
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.row.model
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether there is any time of it."""
+        return any(mode.is_timed for mode in self.modes.values())
+
+    @property
+    def reason(self) -> str:
+        """Why there are no times; empty if there are."""
+        if self.is_measured:
+            return ""
+        reasons = (mode.result.reason for mode in self.modes.values())
+        return self.row.reason or next(filter(None, reasons), "its file holds no times")
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it was measured on a GPU."""
+        return self.row.device.startswith("gpu")
+
+    @property
+    def normal(self) -> Mode:
+        """The mode that the published tables call normal."""
+        return "gpu" if self.on_gpu else "plain"
+
+    @property
+    def published_ms(self) -> tuple[float, float] | None:
+        """Published milliseconds in normal and in high-performance mode, of the T4 or the Xeon."""
+        figures = self.published
+        if figures is None:
+            return None
+        if self.on_gpu:
+            return figures.t4_normal_ms, figures.t4_high_performance_ms
+        return figures.xeon_6271c_normal_ms, figures.xeon_6271c_high_performance_ms
+
+    @property
+    def published_speed(self) -> float | None:
+        """Published speed-up of high-performance over normal mode."""
+        times = self.published_ms
+        return None if times is None else times[0] / times[1]
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of lines read exactly; None if it was not measured, or of random weights, of which it says nothing."""
+        return None if self.row.accuracy is None or self.row.weights == "reference" else self.row.accuracy.accuracy
+
+    @property
+    def bench_gate(self) -> GateResult | None:
+        """How high-performance mode read in the benchmark, against normal mode."""
+        mode = self.modes.get(HIGH_PERFORMANCE)
+        return mode.result.gate if mode else None
+
+    @property
+    def tuning_gate(self) -> GateResult | None:
+        """How the same read in its tuning, on more lines; None if something else was chosen there."""
+        mode, tuning = self.modes.get(HIGH_PERFORMANCE), self.row.tuning
+        rows = tuning.rows if tuning and mode else ()
+        return next((row.gate for row in rows if mode and row.candidate == mode.result.setup), None)
+
+    def engine_ms(self, mode: Mode) -> float | None:
+        """Return milliseconds per line of the engine alone; None without times."""
+        return self.modes[mode].engine_ms if mode in self.modes else None
+
+    def lines_per_s(self, mode: Mode) -> float | None:
+        """Return lines read in a second, end to end; None without times."""
+        return self.modes[mode].lines_per_s if mode in self.modes else None
+
+
+def figures_of(rows: Iterable[BenchRow]) -> list[ModelFigures]:
+    """Return the figures of the models: the official ones in the order of the published table, then the others."""
+    places = {name: place for place, name in enumerate(official_models())}
+    ordered = sorted(rows, key=lambda row: (places.get(row.model, len(places)), row.model))
+    return [_model_figures(row) for row in ordered]
+
+
+def line_times(row: BenchRow, result: ModeResult) -> list[float]:
+    """Return milliseconds per line from the image to the text in each round, weighted over the width ranges."""
+    means = (mean_times(row.width_weights, times) for times in result.samples)
+    return [mean[0] for mean in means if mean]
+
+
+def _model_figures(row: BenchRow) -> ModelFigures:
+    official = official_models().get(row.model)
+    results = {result.mode: result for result in row.modes}
+    high = results.get(HIGH_PERFORMANCE)
+    normal = {mode: result for mode, result in results.items() if mode != HIGH_PERFORMANCE}
+    engine = {mode: _engine_speed(result, high) for mode, result in normal.items() if high}
+    lines = {mode: _line_speed(row, result, high) for mode, result in normal.items() if high}
+    return ModelFigures(
+        row=row,
+        modes={mode: _mode_figures(row, result) for mode, result in results.items()},
+        published=official.published if official else None,
+        engine_speeds={mode: ratio for mode, ratio in engine.items() if ratio},
+        line_speeds={mode: ratio for mode, ratio in lines.items() if ratio},
+    )
+
+
+def _mode_figures(row: BenchRow, result: ModeResult) -> ModeFigures:
+    lines = line_times(row, result)
+    return ModeFigures(
+        result=result,
+        engine_ms=statistics.median(result.engine_ms) if result.engine_ms else None,
+        line_ms=statistics.median(lines) if lines else None,
+    )
+
+
+def _engine_speed(normal: ModeResult, high: ModeResult) -> Ratio | None:
+    """Return how many times as fast the second is, over the rounds that both have."""
+    return _ratio(zip(normal.engine_ms, high.engine_ms, strict=False))
+
+
+def _line_speed(row: BenchRow, normal: ModeResult, high: ModeResult) -> Ratio | None:
+    rounds = zip(normal.samples, high.samples, strict=False)
+    return _ratio((times[0], times[1]) for one in rounds if (times := mean_times(row.width_weights, *one)))
+
+
+def _ratio(rounds: Iterable[tuple[float, float]]) -> Ratio | None:
+    pairs = list(rounds)
+    return paired_ratio([one for one, _ in pairs], [other for _, other in pairs]) if pairs else None
