@@ -74,13 +74,12 @@ class Predictor:
             InputError: An input cannot be read and ``on_error`` is ``raise``.
             BackendError: The engine failed.
         """
-        if batch_size is None:
-            batch_size = self.reader.batch_size
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        ahead = self.reader.batch_size if batch_size is None else batch_size
+        if isinstance(ahead, bool) or not isinstance(ahead, int) or ahead < 1:
             raise OptionError("batch_size", f"received {batch_size!r}; expected a whole number, at least 1")
         if on_error not in {"raise", "skip"}:
             raise OptionError("on_error", f"received {on_error!r}; expected 'raise' or 'skip'")
-        window_size = 1 if batch_size == 1 else _WINDOW_BATCHES * batch_size
+        window_size = 1 if ahead == 1 else _WINDOW_BATCHES * ahead
         return self._results(_windows(read_lines(source), window_size), batch_size, on_error, return_word_box)
 
     def close(self) -> None:
@@ -98,7 +97,7 @@ class Predictor:
     def _results(
         self,
         windows: Iterable[list[LineImage | UnreadableLine]],
-        batch_size: int,
+        batch_size: int | None,  # None stays None: each part of a split has its own
         on_error: OnError,
         return_word_box: bool,  # noqa: FBT001 - private; the public method takes it by keyword
     ) -> Iterator[TextRecResult]:

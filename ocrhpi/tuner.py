@@ -189,7 +189,7 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
             calibration,
             question,
             Budget(config.budget_s),
-            cache_dir=None if config.cache_dir is None else str(config.cache_dir),
+            cache_dir=config.cache_dir,
             watcher=watcher,
         )
     except Rejected as error:

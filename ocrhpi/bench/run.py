@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ocrhpi.bench.rows import Mode, Weights
+    from ocrhpi.candidate import Setup
     from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.model import Model
     from ocrhpi.tuning.calibration import CalibrationSet
@@ -138,7 +139,7 @@ def _measured(job: BenchJob, config: HpiConfig, device: str | None, rounds: int,
     setups = _modes(planned.device, config, tuning)
     with tempfile.TemporaryDirectory(prefix="ocrhpi-") as logs:
         study = _Study(model, calibration, setups, Path(logs), rounds, watcher, job.name)
-        modes = study.run(None if config.cache_dir is None else str(config.cache_dir))
+        modes = study.run(config.cache_dir)
     return {
         "fingerprint": model.fingerprint,
         "size_mib": sum(file.stat().st_size for file in model.files.source) / 2**20,
@@ -151,15 +152,12 @@ def _measured(job: BenchJob, config: HpiConfig, device: str | None, rounds: int,
     }
 
 
-def _modes(device: str, config: HpiConfig, tuning: Tuning | None) -> dict[Mode, Any]:
+def _modes(device: str, config: HpiConfig, tuning: Tuning | None) -> dict[Mode, Setup]:
     threads = {} if config.cpu_threads is None else {"threads": config.cpu_threads}
-    setups: dict[Mode, Any] = {}
+    setups: dict[Mode, Setup] = {}
     if device == "cpu":
-        for mode, onednn in (("plain", False), ("onednn", True)):
-            options = {"onednn": onednn, **threads}
-            setups["plain" if mode == "plain" else "onednn"] = Candidate(
-                backend="paddle", device=device, options=options
-            )
+        setups["plain"] = Candidate(backend="paddle", device=device, options={"onednn": False, **threads})
+        setups["onednn"] = Candidate(backend="paddle", device=device, options={"onednn": True, **threads})
     else:
         setups["gpu"] = Candidate(backend="paddle", device=device)
     if tuning is not None:
@@ -173,7 +171,7 @@ class _Study:
 
     model: Model
     calibration: CalibrationSet
-    setups: dict[Mode, Any]
+    setups: dict[Mode, Setup]
     logs: Path
     rounds: int
     watcher: Watcher
@@ -181,7 +179,7 @@ class _Study:
     contestants: dict[Mode, Contestant] = field(default_factory=dict)
     engine_ms: dict[Mode, list[float]] = field(default_factory=dict)
 
-    def run(self, cache_dir: str | None) -> tuple[ModeResult, ...]:
+    def run(self, cache_dir: Path | None) -> tuple[ModeResult, ...]:
         """Return what was found out about each mode."""
         sample = sample_of(self.calibration, self.model, _SAMPLE)
         job = Job(self.model, self.calibration.directory, cache_dir, "throughput", sample, self.logs)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ocrhpi.display.figures import lines_read, part_of_key
-from ocrhpi.display.wording import plain, times
+from ocrhpi.display.wording import beside_the_cpu, plain, times
 from ocrhpi.tuning.gate import next_looser
 from ocrhpi.tuning.rows import RANGE_NAMES
 
@@ -138,18 +138,8 @@ def _looser(tuning: Tuning, *, evidence: bool) -> Iterator[RenderableType]:
 
 def _machine(machine: dict[str, Any]) -> Iterator[str]:
     """Yield what is known of the machine; a file of another version may know other things."""
-    cores, memory, gpus = machine.get("usable_cores"), machine.get("memory_gib"), machine.get("gpus")
     yield str(machine.get("cpu") or "unknown CPU")
-    if cores:
-        yield f"{cores} cores"
-    if memory:
-        yield f"{memory} GiB"
-    if machine.get("os"):
-        yield str(machine["os"])
-    if isinstance(gpus, list):
-        yield from map(str, gpus)
-    if machine.get("gpu_driver"):
-        yield f"driver {machine['gpu_driver']}"
+    yield from beside_the_cpu(machine)
 
 
 def _said(value: object) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["decimal", "percent", "plain", "times", "wrapped"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["beside_the_cpu", "decimal", "percent", "plain", "times", "wrapped"]
 
 _TEN = 10
 _BETWEEN_PARTS = re.compile(r"(?<=[,;:]) | (?=\()")
@@ -45,3 +49,18 @@ def wrapped(name: str, width: int) -> str:
         else:
             lines[-1] = longer
     return "\n".join(lines)
+
+
+def beside_the_cpu(machine: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what else is known of a machine; a file of another version may know other things."""
+    if machine.get("usable_cores"):
+        yield f"{machine['usable_cores']} cores"
+    if machine.get("memory_gib"):
+        yield f"{machine['memory_gib']} GiB"
+    if machine.get("os"):
+        yield str(machine["os"])
+    gpus = machine.get("gpus")
+    if isinstance(gpus, list):
+        yield from map(str, gpus)
+    if machine.get("gpu_driver"):
+        yield f"driver {machine['gpu_driver']}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.catalog import official_models
+from ocrhpi.display.wording import beside_the_cpu
 from ocrhpi.tuning.rows import RANGE_NAMES
 
 if TYPE_CHECKING:
@@ -152,18 +153,9 @@ def _commands(models: Sequence[ModelFigures], row: BenchRow) -> Iterator[str]:
 
 
 def _machine(machine: Mapping[str, Any]) -> Iterator[str]:
-    flags, gpus = machine.get("cpu_flags"), machine.get("gpus")
+    flags = machine.get("cpu_flags")
     if machine.get("cpu"):
         yield str(machine["cpu"])
     if isinstance(flags, list) and flags:
         yield " ".join(map(str, flags))
-    if machine.get("usable_cores"):
-        yield f"{machine['usable_cores']} cores"
-    if machine.get("memory_gib"):
-        yield f"{machine['memory_gib']} GiB"
-    if machine.get("os"):
-        yield str(machine["os"])
-    if isinstance(gpus, list):
-        yield from map(str, gpus)
-    if machine.get("gpu_driver"):
-        yield f"driver {machine['gpu_driver']}"
+    yield from beside_the_cpu(machine)

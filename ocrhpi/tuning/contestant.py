@@ -65,7 +65,7 @@ class Job:
 
     model: Model
     calibration_dir: str | None
-    cache_dir: str | None
+    cache_dir: Path | None
     goal: Goal
     sample: tuple[tuple[int, ...], ...]
     logs: Path
@@ -81,11 +81,14 @@ class Contestant:
         number: Its number, for the name of its log.
         baseline: Whether it is normal mode.
         reading: What it read on the calibration lines so far.
+        gate: How that compares with the reference.
         look: Milliseconds per line in each width range, in the first look.
         samples: The same in each round.
         latency: The same in rounds of one line a call, where these are asked for besides.
         first_round: Number of the round of its first sample.
-        reason: Why it was rejected, or left the race.
+        reason: Why it was rejected, or left the race; empty while it is in it.
+        rejected: Whether it failed, or ran otherwise than asked.
+        peak_mib: Largest resident set of its process in MiB.
     """
 
     setup: Setup
@@ -124,7 +127,7 @@ class Contestant:
             stretch_width=self.job.model.spec.stretch_width,
             setup=self.setup.model_dump(mode="json"),
             calibration_dir=self.job.calibration_dir,
-            cache_dir=self.job.cache_dir,
+            cache_dir=None if self.job.cache_dir is None else str(self.job.cache_dir),
         )
         self._facts = self._ask("load", _LOAD_S)
         self._check_effective(self._facts["effective"])

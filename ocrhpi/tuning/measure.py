@@ -34,7 +34,7 @@ def measure(
     question: Question,
     budget: Budget,
     *,
-    cache_dir: str | None = None,
+    cache_dir: Path | None = None,
     watcher: Watcher = lambda _: None,
     seed: int = 0,
 ) -> list[Row]:

@@ -95,7 +95,7 @@ class Race:
             behind = self._looked(contestant) / best
             fits = left > 0 or (passes and not places[True])
             if behind > _FAR_BEHIND or not fits or places[passes] >= (_KEPT if passes else _KEPT_FOR_OTHER_POLICIES):
-                contestant.leave(f"left after the first look, {behind:.2f} times as slow as the quickest then")
+                _leave_behind(contestant, "the first look", behind)
             else:
                 places[passes] += 1
 
@@ -161,7 +161,7 @@ class Race:
                 assert contestant.gate is not None  # noqa: S101 - it was judged
                 contestant.leave(f"{failure(self._question.accuracy, contestant.gate)}, and it is not quicker")
             elif behind > _FAR_BEHIND:
-                contestant.leave(f"left after the first look, {behind:.2f} times as slow as the quickest then")
+                _leave_behind(contestant, "the first look", behind)
 
     def _attempt(self, contestant: Contestant, step: Callable[[Contestant], None]) -> None:
         """Do a step; a candidate that fails is a row, a baseline that fails ends the tuning."""
@@ -205,7 +205,7 @@ class Race:
         for contestant in (*passing[max(2, (len(passing) + 1) // 2) :], *others):
             behind = times[contestant] / leader
             if contestant in passing or behind > 1:
-                contestant.leave(f"left after {rounds} rounds, {behind:.2f} times as slow as the quickest then")
+                _leave_behind(contestant, f"{rounds} rounds", behind)
 
     def _settled(self, rounds: int) -> bool:
         """Whether more rounds would change nothing."""
@@ -240,6 +240,10 @@ class Race:
         able = [one for one in self._all if one.look and not one.rejected and self._passes(one)]
         leader = min(able, key=self._looked).setup.name if able else ""
         self._watcher(Step(doing, contestant.setup.name, done, total, leader, self._budget.left()))
+
+
+def _leave_behind(contestant: Contestant, after: str, behind: float) -> None:
+    contestant.leave(f"left after {after}, {behind:.2f} times as slow as the quickest then")
 
 
 def best_split(singles: Sequence[tuple[Candidate, Sequence[float | None]]], weights: Sequence[float]) -> Split | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrhpi.errors import BackendError
+from ocrhpi.predictor import Predictor
 from ocrhpi.reading.split import SplitReader
 from tests.reading.fake_reader import FakeReader, line
 
@@ -34,6 +35,14 @@ def test_nothing_to_read_and_arguments_are_passed_on(narrow: FakeReader, wide: F
     reader.read([line(10)], batch_size=3, return_word_box=True)
     assert narrow.calls == [(1, 3, True)]
     assert wide.calls == []
+
+
+def test_a_predictor_leaves_each_its_own_batch_size(narrow: FakeReader, wide: FakeReader) -> None:
+    with Predictor(SplitReader(narrow, wide, up_to=320)) as predictor:
+        list(predictor.predict_iter([line(100).pixels, line(500).pixels]))
+        list(predictor.predict_iter([line(100).pixels], batch_size=3))
+    assert narrow.calls == [(1, None, False), (1, 3, False)]
+    assert wide.calls == [(1, None, False)]
 
 
 def test_what_runs_names_both(narrow: FakeReader, wide: FakeReader) -> None:
