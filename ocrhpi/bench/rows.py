@@ -92,6 +92,8 @@ class BenchRow(Options):
         versions: Of ocrhpi and the engines.
         load: Average number of busy processes in the minute before it and in its last; None if it is unknown.
         unstable: Why the times are to be taken with care; empty if they are steady.
+        budget_s: Seconds that its tuning was given; None if a file of an earlier version does not say.
+        calibration: Name of the folder of the user's own lines; empty for the shipped ones.
         width_weights: Share of lines in each width range, by which `ModeResult.samples` are weighed.
         modes: The modes that were measured, normal ones first.
         tuning: How the high-performance mode was chosen.
@@ -112,6 +114,8 @@ class BenchRow(Options):
     versions: dict[str, Any] = Field(default_factory=dict)
     load: tuple[float, float] | None = None
     unstable: str = ""
+    budget_s: float | None = None
+    calibration: str = ""
     width_weights: tuple[float, float, float, float] = (0.65, 0.2, 0.12, 0.03)
     modes: tuple[ModeResult, ...] = ()
     tuning: Tuning | None = None

@@ -58,7 +58,7 @@ def version_words(versions: Mapping[str, Any]) -> str:
 def _likeness(model: ModelFigures) -> tuple[str, ...]:
     row = model.row
     threads = "" if row.threads is None else str(row.threads)
-    return (machine_words(row.machine), version_words(row.versions), row.device, threads)
+    return (machine_words(row.machine), version_words(row.versions), row.device, threads, row.calibration)
 
 
 def _conditions(group: Sequence[ModelFigures], again: Sequence[ModelFigures]) -> Conditions:
@@ -73,6 +73,7 @@ def _conditions(group: Sequence[ModelFigures], again: Sequence[ModelFigures]) ->
         "rounds": _rounds(group),
         "load of the machine": _load(group),
         "widths in pixels, end to end": _widths(group),
+        "calibration lines": f"{row.calibration} (the user's own)" if row.calibration else "",
         "high-performance mode": "; of other models ".join(dict.fromkeys(filter(None, map(_tuned, group)))),
         "measured": " to ".join(dict.fromkeys((days[0], days[-1]))),
     }
@@ -126,7 +127,8 @@ def _tuned(model: ModelFigures) -> str:
         f", at most {asked.max_latency_ms:g} ms a line" if asked.max_latency_ms else "",
         f", at most {asked.max_memory_mib:g} MiB" if asked.max_memory_mib else "",
     )
-    return f"tuned for {asked.goal}, accuracy {asked.accuracy}{''.join(bounds)}"
+    budget = f" within {model.row.budget_s:g} s" if model.row.budget_s else ""
+    return f"tuned for {asked.goal}{budget}, accuracy {asked.accuracy}{''.join(bounds)}"
 
 
 def _commands(models: Sequence[ModelFigures], row: BenchRow) -> Iterator[str]:
@@ -145,9 +147,15 @@ def _commands(models: Sequence[ModelFigures], row: BenchRow) -> Iterator[str]:
     rounds = max((len(mode.result.engine_ms) for model in models for mode in model.modes.values()), default=0)
     if rounds:
         parts.append(f"--rounds {rounds}")
+    budgets = {model.row.budget_s for model in models if model.row.budget_s}
+    if budgets:
+        parts.append(f"--budget {max(budgets):g}")
     asked = {model.row.tuning.question.accuracy for model in models if model.row.tuning}
     if len(asked) == 1 and asked != {"identical"}:
         parts.append(f"--accuracy {shlex.quote(asked.pop())}")
+    own_lines = {model.row.calibration for model in models} - {""}
+    if len(own_lines) == 1:
+        parts.append(f"--calibration_dir {shlex.quote(own_lines.pop())}")
     yield " ".join([*parts, "-o results"])
     yield "ocrhpi report results"
 
