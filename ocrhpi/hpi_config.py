@@ -53,6 +53,7 @@ class HpiConfig(Options):
         objective: ``throughput``, lines per second, or ``latency``, milliseconds per line.
         max_latency_ms: Slower candidates, one line a call, are no choice.
         max_memory_mib: Nor those whose process takes more.
+        precision: Only candidates of this precision, beside normal mode; None takes all that the policy lets pass.
         accuracy: How equal the text must stay: ``identical``, ``no-loss``, or ``cer<=`` and a rate.
         cpu_threads: CPU threads of every engine; None takes the usable cores.
         tune: ``auto``: measure where no measurement that fits is cached. ``never``: run in normal mode there.
@@ -77,6 +78,7 @@ class HpiConfig(Options):
     objective: Goal = "throughput"
     max_latency_ms: Positive | None = None
     max_memory_mib: Positive | None = None
+    precision: Name | None = None
     accuracy: Accuracy = "identical"
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
     tune: Literal["auto", "never", "always"] = "auto"

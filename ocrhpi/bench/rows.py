@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from ocrhpi.candidate import Candidate, Split
+from ocrhpi.candidate import Setup
 from ocrhpi.options import Options
 from ocrhpi.tuning.rows import GateResult
 from ocrhpi.tuning.winners import Tuning
@@ -40,13 +40,14 @@ class ModeResult(Options):
         gate: How it reads the calibration lines, against normal mode.
         load_s: Seconds to load the model.
         peak_mib: Largest resident set of its process in MiB.
-        engine_ms: Milliseconds per line in each round: the engine alone, batch 1, 3x48x320, as the field reports it.
+        engine_ms: Milliseconds per line in each round: the engine alone, 3x48x320, as the field reports it; in batches
+            of `BenchRow.batch_size` lines.
         samples: In each round, for each width range of `ocrhpi.tuning.rows.RANGE_NAMES`, milliseconds per line from
             the image in memory to the text; null where no line is of that range.
     """
 
     mode: Mode
-    setup: Candidate | Split | None = None
+    setup: Setup | None = None
     reason: str = ""
     effective: dict[str, Any] | None = None
     gate: GateResult | None = None
@@ -61,6 +62,7 @@ class Accuracy(Options):
 
     Attributes:
         dataset: Name of the dataset.
+        precision: Precision of the engine that read it.
         lines: Labelled lines that were read.
         accuracy: Share of lines read exactly.
         norm_edit_distance: 1 - mean of (edit distance / longer length).
@@ -68,6 +70,7 @@ class Accuracy(Options):
     """
 
     dataset: str
+    precision: str = ""
     lines: int
     accuracy: float
     norm_edit_distance: float
@@ -92,7 +95,9 @@ class BenchRow(Options):
         versions: Of ocrhpi and the engines.
         load: Average number of busy processes in the minute before it and in its last; None if it is unknown.
         unstable: Why the times are to be taken with care; empty if they are steady.
+        batch_size: Lines in one call of the engine alone; 1 is what the field reports.
         budget_s: Seconds that its tuning was given; None if a file of an earlier version does not say.
+        precision: The one that its candidates were limited to; empty: none.
         calibration: Name of the folder of the user's own lines; empty for the shipped ones.
         width_weights: Share of lines in each width range, by which `ModeResult.samples` are weighed.
         modes: The modes that were measured, normal ones first.
@@ -114,7 +119,9 @@ class BenchRow(Options):
     versions: dict[str, Any] = Field(default_factory=dict)
     load: tuple[float, float] | None = None
     unstable: str = ""
+    batch_size: int = 1
     budget_s: float | None = None
+    precision: str = ""
     calibration: str = ""
     width_weights: tuple[float, float, float, float] = (0.65, 0.2, 0.12, 0.03)
     modes: tuple[ModeResult, ...] = ()

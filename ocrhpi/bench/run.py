@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import statistics
 import tempfile
@@ -10,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ocrhpi
 from ocrhpi.bench.rows import BenchRow, ModeResult
@@ -26,9 +27,9 @@ from ocrhpi.tuning.measure import sample_of
 from ocrhpi.tuning.progress import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from ocrhpi.bench.rows import Mode, Weights
+    from ocrhpi.bench.rows import Accuracy, Mode, Weights
     from ocrhpi.candidate import Setup
     from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.model import Model
@@ -36,7 +37,12 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.progress import Watcher
     from ocrhpi.tuning.winners import Tuning
 
+    Judge: TypeAlias = Callable[[Path], Accuracy]
+    """Says how accurate the model in a directory is."""
+
 __all__ = ["BenchJob", "bench_all", "row_path"]
+
+_log = logging.getLogger("ocrhpi")
 
 _SAMPLE = (8, 3, 2, 1)  # lines of each width range that a round reads
 _ENGINE_CALLS = 5
@@ -61,6 +67,17 @@ class BenchJob:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class _Settings:
+    """What holds for all models; as in `bench_all`."""
+
+    config: HpiConfig
+    device: str | None
+    rounds: int
+    batch_size: int
+    watcher: Watcher
+
+
 def row_path(output: Path, name: str) -> Path:
     """Return the file of a model's row."""
     return output / f"{name}.json"
@@ -73,6 +90,8 @@ def bench_all(
     *,
     device: str | None = None,
     rounds: int = 7,
+    batch_size: int = 1,
+    judge: Judge | None = None,
     watcher: Watcher = lambda _: None,
 ) -> Iterator[BenchRow]:
     """Measure the models that ``output`` has no row of, and yield every row as soon as it is there.
@@ -86,18 +105,38 @@ def bench_all(
         output: Directory of the rows, made if need be.
         device: As for `ocrhpi.tuner.plan`.
         rounds: Rounds of all modes.
+        batch_size: Lines in one call of the engine alone.
+        judge: Says how accurate a model is; asked of rows that do not say so yet, except of random weights.
         watcher: Is told of every step.
     """
     output.mkdir(parents=True, exist_ok=True)
+    settings = _Settings(config, device, rounds, batch_size, watcher)
     for job in jobs:
         path = row_path(output, job.name)
         row = _done(path)
         if row is None:
-            row = _bench(job, config, device, rounds, watcher)
-            temporary = path.with_name(f".{path.name}.tmp")
-            temporary.write_text(row.model_dump_json(indent=1, exclude_defaults=False), "utf-8")
-            temporary.replace(path)
+            row = _bench(job, settings)
+            _write(row, path)
+        if judge is not None and row.accuracy is None and not row.reason and row.weights != "reference":
+            row = _judged(row, job, judge)
+            _write(row, path)
         yield row
+
+
+def _write(row: BenchRow, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(row.model_dump_json(indent=1, exclude_defaults=False), "utf-8")
+    temporary.replace(path)
+
+
+def _judged(row: BenchRow, job: BenchJob, judge: Judge) -> BenchRow:
+    assert job.path is not None  # noqa: S101 - it was measured
+    try:
+        return row.model_copy(update={"accuracy": judge(job.path)})
+    except OcrhpiError as error:
+        # The times stand; the next run asks again.
+        _log.warning("the accuracy of %s is not known: %s", job.name, error)
+        return row
 
 
 def _done(path: Path) -> BenchRow | None:
@@ -109,16 +148,21 @@ def _done(path: Path) -> BenchRow | None:
     return None if row.reason else row
 
 
-def _bench(job: BenchJob, config: HpiConfig, device: str | None, rounds: int, watcher: Watcher) -> BenchRow:
+def _bench(job: BenchJob, settings: _Settings) -> BenchRow:
     start, load = time.monotonic(), load_average()
+    config = settings.config
     facts: dict[str, Any] = {
         "model": job.name,
         "weights": job.weights,
         "threads": config.cpu_threads,
         "machine": describe_machine(),
+        "batch_size": settings.batch_size,
+        "budget_s": config.budget_s,
+        "precision": config.precision or "",
+        "calibration": "" if config.calibration_dir is None else config.calibration_dir.resolve().name,
     }
     try:
-        facts |= _measured(job, config, device, rounds, watcher)
+        facts |= _measured(job, settings)
     except (OcrhpiError, Rejected) as error:
         facts["reason"] = str(error)
     return BenchRow(
@@ -129,24 +173,23 @@ def _bench(job: BenchJob, config: HpiConfig, device: str | None, rounds: int, wa
     )
 
 
-def _measured(job: BenchJob, config: HpiConfig, device: str | None, rounds: int, watcher: Watcher) -> dict[str, Any]:
+def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
     if job.path is None:
         raise Rejected(job.reason)
+    config = settings.config
     model = load_model(job.path)
-    planned = plan(model, config, device)
-    tuning = find_or_tune(planned, lambda step: watcher(_named(step, job.name)))
+    planned = plan(model, config, settings.device)
+    tuning = find_or_tune(planned, lambda step: settings.watcher(_named(step, job.name)))
     calibration = load_calibration(config.calibration_dir)
     setups = _modes(planned.device, config, tuning)
     with tempfile.TemporaryDirectory(prefix="ocrhpi-") as logs:
-        study = _Study(model, calibration, setups, Path(logs), rounds, watcher, job.name)
+        study = _Study(model, calibration, setups, Path(logs), settings, job.name)
         modes = study.run(config.cache_dir)
     return {
         "fingerprint": model.fingerprint,
         "size_mib": sum(file.stat().st_size for file in model.files.source) / 2**20,
         "device": planned.device,
         "versions": {"ocrhpi": ocrhpi.__version__, **planned.entrants.engines},
-        "budget_s": config.budget_s,
-        "calibration": "" if config.calibration_dir is None else config.calibration_dir.resolve().name,
         "width_weights": calibration.weights(model.spec),
         "modes": modes,
         "tuning": tuning,
@@ -175,8 +218,7 @@ class _Study:
     calibration: CalibrationSet
     setups: dict[Mode, Setup]
     logs: Path
-    rounds: int
-    watcher: Watcher
+    settings: _Settings
     name: str
     contestants: dict[Mode, Contestant] = field(default_factory=dict)
     engine_ms: dict[Mode, list[float]] = field(default_factory=dict)
@@ -192,7 +234,7 @@ class _Study:
                 self.contestants[mode], self.engine_ms[mode] = contestant, []
                 self._attempt(mode, "loading", 0)
             chance = random.Random(0)  # noqa: S311 - not for secrets
-            for number in range(self.rounds):
+            for number in range(self.settings.rounds):
                 for mode in chance.sample(list(self.contestants), len(self.contestants)):
                     self._attempt(mode, "timing", number)
             return tuple(self._result(mode) for mode in self.setups)
@@ -201,17 +243,18 @@ class _Study:
         contestant = self.contestants[mode]
         if contestant.reason:
             return
-        self.watcher(Step(f"{self.name}: {doing}", contestant.setup.name, number, self.rounds, "", 0.0))
+        rounds, lines = self.settings.rounds, self.settings.batch_size
+        self.settings.watcher(Step(f"{self.name}: {doing}", contestant.setup.name, number, rounds, "", 0.0))
         try:
             if doing == "loading":
                 contestant.start(None)
                 contestant.read_to(min(_GATE_LINES, len(self.calibration.lines)), None)
                 contestant.time_round(-1, None)  # warm-up
                 contestant.samples.clear()
-                contestant.time_engine(_ENGINE_CALLS)
+                contestant.time_engine(_ENGINE_CALLS, lines)
             else:
                 contestant.time_round(number, None)
-                self.engine_ms[mode].append(statistics.median(contestant.time_engine(_ENGINE_CALLS)))
+                self.engine_ms[mode].append(statistics.median(contestant.time_engine(_ENGINE_CALLS, lines)))
         except Rejected as error:
             contestant.reject(str(error))
 

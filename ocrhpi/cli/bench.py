@@ -10,10 +10,19 @@ import click
 from ocrhpi.bench.jobs import find_jobs
 from ocrhpi.bench.run import bench_all
 from ocrhpi.display.live import watching
+from ocrhpi.display.wording import percent
+from ocrhpi.errors import OptionError
+from ocrhpi.evaluation.dataset import load_dataset
+from ocrhpi.evaluation.evaluate import evaluate
+from ocrhpi.evaluation.metric import Metric
 from ocrhpi.hpi_config import read_hpi_config
+from ocrhpi.loader import load_high_performance
 
 if TYPE_CHECKING:
-    from ocrhpi.bench.rows import BenchRow
+    from collections.abc import Callable
+
+    from ocrhpi.bench.rows import Accuracy, BenchRow
+    from ocrhpi.hpi_config import HpiConfig
 
 __all__ = ["command"]
 
@@ -32,6 +41,17 @@ __all__ = ["command"]
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if an engine can use it]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads of every engine.  [default: the usable cores]")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
+@click.option(
+    "--batch_size",
+    "--batch-size",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Lines in one call of the engine alone.",
+)
+@click.option("--precision", help="Only candidates of this precision: fp32, bf16, fp16.  [default: all]")
+@click.option("--labels", type=click.Path(path_type=Path), help="Label file of lines to measure the accuracy on.")
+@click.option("--dataset", type=click.Path(path_type=Path), help="What its paths start from.  [default: its folder]")
 @click.option("--budget", type=float, default=60.0, show_default=True, help="Seconds of each model's tuning.")
 @click.option("--accuracy", default="identical", show_default=True, help="As for ocrhpi tune.")
 @click.option("--calibration_dir", "--calibration-dir", help="Your own lines: they are read, and their widths count.")
@@ -43,15 +63,35 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
     device: str | None,
     threads: int | None,
     rounds: int,
+    batch_size: int,
+    precision: str | None,
+    labels: Path | None,
+    dataset: Path | None,
     budget: float,
     accuracy: str,
     calibration_dir: str | None,
 ) -> None:
-    given = {"cpu_threads": threads, "budget_s": budget, "accuracy": accuracy, "calibration_dir": calibration_dir}
+    given = {
+        "cpu_threads": threads,
+        "precision": precision,
+        "budget_s": budget,
+        "accuracy": accuracy,
+        "calibration_dir": calibration_dir,
+    }
     config = read_hpi_config({name: value for name, value in given.items() if value is not None})
+    jobs, judge = find_jobs(names, models), _judge(labels, dataset, config, device)
     failed = 0
     with watching() as watcher:
-        rows = bench_all(find_jobs(names, models), config, output, device=device, rounds=rounds, watcher=watcher)
+        rows = bench_all(
+            jobs,
+            config,
+            output,
+            device=device,
+            rounds=rounds,
+            batch_size=batch_size,
+            judge=judge,
+            watcher=watcher,
+        )
         for row in rows:
             click.echo(_line(row))
             failed += bool(row.reason)
@@ -60,11 +100,30 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
         click.echo(f"{failed} models could not be measured", err=True)
 
 
+def _judge(
+    labels: Path | None, data: Path | None, config: HpiConfig, device: str | None
+) -> Callable[[Path], Accuracy] | None:
+    """Return what reads the dataset in high-performance mode; None without one."""
+    if labels is None:
+        if data is not None:
+            raise OptionError("dataset", "received without '--labels FILE', the texts of its lines; add that")
+        return None
+    dataset = load_dataset(labels, data)
+
+    def judge(path: Path) -> Accuracy:
+        with load_high_performance(model_dir=path, device=device, hpi_config=config) as predictor:
+            found = evaluate(predictor, dataset, Metric())
+            return found.as_accuracy.model_copy(update={"precision": predictor.effective.precision})
+
+    return judge
+
+
 def _line(row: BenchRow) -> str:
     if row.reason:
         return f"{row.model}: {row.reason}"
     times = [f"{mode.mode} {_median(mode.engine_ms)}" for mode in row.modes]
-    return f"{row.model}: {', '.join(times)} ms a line{', unstable' if row.unstable else ''}"
+    accuracy = f", accuracy {percent(row.accuracy.accuracy)}" if row.accuracy else ""
+    return f"{row.model}: {', '.join(times)} ms a line{accuracy}{', unstable' if row.unstable else ''}"
 
 
 def _median(times: tuple[float, ...]) -> str:

@@ -58,7 +58,8 @@ def version_words(versions: Mapping[str, Any]) -> str:
 def _likeness(model: ModelFigures) -> tuple[str, ...]:
     row = model.row
     threads = "" if row.threads is None else str(row.threads)
-    return (machine_words(row.machine), version_words(row.versions), row.device, threads, row.calibration)
+    batch = str(row.batch_size)
+    return (machine_words(row.machine), version_words(row.versions), row.device, threads, row.calibration, batch)
 
 
 def _conditions(group: Sequence[ModelFigures], again: Sequence[ModelFigures]) -> Conditions:
@@ -70,6 +71,7 @@ def _conditions(group: Sequence[ModelFigures], again: Sequence[ModelFigures]) ->
         "device": row.device,
         "CPU threads": _threads(group),
         "versions": version_words(row.versions),
+        "lines in a call of the engine alone": str(row.batch_size) if row.batch_size > 1 else "",
         "rounds": _rounds(group),
         "load of the machine": _load(group),
         "widths in pixels, end to end": _widths(group),
@@ -128,7 +130,8 @@ def _tuned(model: ModelFigures) -> str:
         f", at most {asked.max_memory_mib:g} MiB" if asked.max_memory_mib else "",
     )
     budget = f" within {model.row.budget_s:g} s" if model.row.budget_s else ""
-    return f"tuned for {asked.goal}{budget}, accuracy {asked.accuracy}{''.join(bounds)}"
+    limit = f", candidates of {model.row.precision} alone" if model.row.precision else ""
+    return f"tuned for {asked.goal}{budget}, accuracy {asked.accuracy}{''.join(bounds)}{limit}"
 
 
 def _commands(models: Sequence[ModelFigures], row: BenchRow) -> Iterator[str]:
@@ -136,28 +139,42 @@ def _commands(models: Sequence[ModelFigures], row: BenchRow) -> Iterator[str]:
         if model.row.weights == "reference":
             name = shlex.quote(model.name)
             yield f"python -m benchmarks.reference_models {name} -o {shlex.quote(f'models/{model.name}')}"
+    alike: dict[tuple[float | None, str], list[ModelFigures]] = {}
+    for model in models:
+        alike.setdefault((model.row.budget_s, model.row.precision), []).append(model)
+    for (budget, precision), part in alike.items():
+        yield " ".join(_bench_command(part, row, budget, precision))
+    yield "ocrhpi report results"
+
+
+def _bench_command(
+    models: Sequence[ModelFigures], row: BenchRow, budget: float | None, precision: str
+) -> Iterator[str]:
+    """Yield the words of the command that measures models of one budget and precision."""
     names = [model.name for model in models]
-    parts = ["ocrhpi bench", *(["all"] if set(names) >= set(official_models()) else map(shlex.quote, names))]
+    yield from ["ocrhpi bench", *(["all"] if set(names) >= set(official_models()) else map(shlex.quote, names))]
     if any(model.row.weights != "official" for model in models):
-        parts.append("--models models")
+        yield "--models models"
     if row.device:
-        parts.append(f"--device {shlex.quote(row.device)}")
+        yield f"--device {shlex.quote(row.device)}"
     if row.threads:
-        parts.append(f"--threads {row.threads}")
+        yield f"--threads {row.threads}"
+    if row.batch_size > 1:
+        yield f"--batch_size {row.batch_size}"
     rounds = max((len(mode.result.engine_ms) for model in models for mode in model.modes.values()), default=0)
     if rounds:
-        parts.append(f"--rounds {rounds}")
-    budgets = {model.row.budget_s for model in models if model.row.budget_s}
-    if budgets:
-        parts.append(f"--budget {max(budgets):g}")
+        yield f"--rounds {rounds}"
+    if budget:
+        yield f"--budget {budget:g}"
+    if precision:
+        yield f"--precision {shlex.quote(precision)}"
     asked = {model.row.tuning.question.accuracy for model in models if model.row.tuning}
     if len(asked) == 1 and asked != {"identical"}:
-        parts.append(f"--accuracy {shlex.quote(asked.pop())}")
+        yield f"--accuracy {shlex.quote(asked.pop())}"
     own_lines = {model.row.calibration for model in models} - {""}
     if len(own_lines) == 1:
-        parts.append(f"--calibration_dir {shlex.quote(own_lines.pop())}")
-    yield " ".join([*parts, "-o results"])
-    yield "ocrhpi report results"
+        yield f"--calibration_dir {shlex.quote(own_lines.pop())}"
+    yield "-o results"
 
 
 def _machine(machine: Mapping[str, Any]) -> Iterator[str]:

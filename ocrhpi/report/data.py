@@ -32,8 +32,8 @@ def as_values(models: Sequence[ModelFigures]) -> dict[str, Any]:
         ``format``: kind and version; and ``models``, in the order of the tables, each:
 
         - ``model``, ``weights``, ``fingerprint``, ``size_mib``, ``created``, ``seconds``, ``device``, ``threads``,
-          ``machine``, ``versions``, ``load``, ``unstable``, ``budget_s``, ``calibration``, ``width_weights``, ``accuracy``
-          as in its row
+          ``machine``, ``versions``, ``load``, ``unstable``, ``batch_size``, ``budget_s``, ``precision``,
+          ``calibration``, ``width_weights``, ``accuracy`` as in its row
         - ``reason``: why there are no times; empty if there are
         - ``modes``: by name, each ``setup`` (its name or null), ``reason``, ``effective``, ``gate``, ``load_s``,
           ``peak_mib``; ``engine_ms``, ``line_ms``, ``lines_per_s``: medians or null; ``engine_rounds_ms``,

@@ -99,8 +99,9 @@ def _published_form(models: Sequence[ModelFigures]) -> Iterator[str]:
     )
     yield markdown_table(titles, (_published_row(model) for model in models))
     yield (
-        "Milliseconds per line of the engine alone: batch 1, 3x48x320, median of the rounds. Normal mode is Paddle in "
-        "FP32, on the CPU without oneDNN. Accuracy is the share of lines read exactly, where a dataset was given."
+        "Milliseconds per line of the engine alone: 3x48x320, one line a call unless said otherwise below, median of "
+        "the rounds. Normal mode is Paddle in FP32, on the CPU without oneDNN. Accuracy is the share of lines read "
+        "exactly, where a dataset was given."
     )
 
 

@@ -107,7 +107,8 @@ def test_json_has_the_documented_keys(tmp_path: Path) -> None:
     one = models["PP-OCRv4_mobile_rec"]
     assert set(one) == {
         *("model", "weights", "fingerprint", "size_mib", "created", "seconds", "device", "threads", "machine"),
-        *("versions", "load", "unstable", "budget_s", "calibration", "width_weights", "accuracy", "reason", "modes", "engine_speeds"),
+        *("versions", "load", "unstable", "batch_size", "budget_s", "precision", "calibration", "width_weights"),
+        *("accuracy", "reason", "modes", "engine_speeds"),
         *("line_speeds", "published", "tuning"),
     }
     assert one["engine_speeds"]["onednn"]["median"] == pytest.approx(2.0, rel=0.05)
