@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ocrhpi.export.exporter import GraphForm, write_export
+from ocrhpi.export.exporter import PRECISIONS, GraphForm, write_export
 from ocrhpi.export.heads import HEADS
 from ocrhpi.loader import find_model
 
@@ -18,8 +18,21 @@ __all__ = ["command"]
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to make.")
 @click.option("--head", type=click.Choice(HEADS), default="full", show_default=True, help="Where top-1 is found.")
 @click.option("--masked", is_flag=True, help="Width-masked: any lines share a batch and read the same text.")
-def command(model: str, output: Path, head: str, *, masked: bool) -> None:  # noqa: D103 - click documents it
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="fp32",
+    show_default=True,
+    help="Of the arithmetic; fp16 keeps what is sensitive in FP32, for GPUs.",
+)
+@click.option("--pixels", is_flag=True, help="Takes uint8 pixels and normalises them in the graph.")
+def command(model: str, output: Path, head: str, precision: str, *, masked: bool, pixels: bool) -> None:  # noqa: D103 - click documents it
     source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
-    form = GraphForm(next(known for known in HEADS if known == head), masked)
+    form = GraphForm(
+        next(known for known in HEADS if known == head),
+        masked=masked,
+        precision=next(known for known in PRECISIONS if known == precision),
+        pixels=pixels,
+    )
     exported = write_export(source, form, output)
     click.echo(exported.path)

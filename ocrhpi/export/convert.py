@@ -10,16 +10,15 @@ import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from ocrhpi.model import Model, ModelFiles
 
-    from ocrhpi.model import Model
-
-__all__ = ["CONVERTER_MODULES", "OPSET", "convert_paddle"]
+__all__ = ["CONVERTER_MODULES", "OPSET", "convert_files", "convert_paddle"]
 
 OPSET = 17
 """First opset with LayerNormalization as one node; HardSwish needs 14."""
@@ -29,17 +28,19 @@ CONVERTER_MODULES = ("paddle", "paddle2onnx")
 
 _INSTALL = "pip install 'ocrhpi[export]'"
 _TIMEOUT_S = 600.0
+_MENDING = Path(__file__).with_name("programs.py")
 
 # The child prints one JSON line on its real stdout; whatever the converter prints goes to stderr.
 _CHILD = """
 import json, os, sys
 result = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
-graph, parameters, target, opset = sys.argv[1:]
+graph, parameters, target, opset, mending = sys.argv[1:]
 try:
     import warnings
     warnings.simplefilter("ignore")
-    import paddle2onnx
+    import paddle2onnx, paddle2onnx.convert, runpy
+    runpy.run_path(mending)["mend_before_parsing"](paddle2onnx.convert)
     # optimize_tool=None: the default one installs packages into this interpreter
     paddle2onnx.export(graph, parameters, target, opset_version=int(opset), optimize_tool=None)
     print(json.dumps({"versions": {"paddle2onnx": paddle2onnx.__version__}}), file=result)
@@ -56,24 +57,35 @@ def convert_paddle(model: Model, target: Path) -> None:
         ExportError: The converter failed; the error holds its own words.
         ModelNotFound: The model has no Paddle files.
     """
-    graph, parameters = model.files.paddle_graph, model.files.paddle_parameters
+    convert_files(model.path, model.files, target)
+
+
+def convert_files(path: Path, files: ModelFiles, target: Path) -> None:
+    """Convert the Paddle files of any model, one that reads no lines, too; errors are those of `convert_paddle`.
+
+    Args:
+        path: The model, for messages.
+        files: Its files.
+        target: The ONNX file to write.
+    """
+    graph, parameters = files.paddle_graph, files.paddle_parameters
     if graph is None or parameters is None:
-        raise ModelNotFound(model.path, "inference.json or inference.pdmodel to convert")
+        raise ModelNotFound(path, "inference.json or inference.pdmodel to convert")
     for module in CONVERTER_MODULES:
         if importlib.util.find_spec(module) is None:
             raise BackendUnavailable(
                 "export", f"conversion from Paddle needs {module}, which is not installed", _INSTALL
             )
-    command = [sys.executable, "-c", _CHILD, str(graph), str(parameters), str(target), str(OPSET)]
+    command = [sys.executable, "-c", _CHILD, str(graph), str(parameters), str(target), str(OPSET), str(_MENDING)]
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:
-        raise ExportError(model.path, "conversion", f"paddle2onnx did not end within {_TIMEOUT_S:g} s") from error
+        raise ExportError(path, "conversion", f"paddle2onnx did not end within {_TIMEOUT_S:g} s") from error
     problem = _problem(child)
     if problem is None and not target.is_file():
         problem = f"it reported success and wrote nothing: {_last_words(child.stderr)}"
     if problem:
-        raise ExportError(model.path, "conversion", f"paddle2onnx failed: {problem}")
+        raise ExportError(path, "conversion", f"paddle2onnx failed: {problem}")
 
 
 def _problem(child: subprocess.CompletedProcess[str]) -> str | None:

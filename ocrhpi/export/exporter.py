@@ -5,30 +5,35 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, get_args
 
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.cache import cache_root
 from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound, OcrhpiError
 from ocrhpi.export.convert import CONVERTER_MODULES, convert_paddle
+from ocrhpi.export.emulation import emulate_half
+from ocrhpi.export.half import to_half
 from ocrhpi.export.heads import add_head
 from ocrhpi.export.masking import mask_widths
 from ocrhpi.export.passes import mend_scalar_concats, name_interface, set_metadata, simplify
-from ocrhpi.export.verification import verify_equal
+from ocrhpi.export.pixels import take_pixels
+from ocrhpi.export.verification import verify_equal, verify_half
 from ocrhpi.model import CONFIG_NAME, ONNX_NAME, Model, ModelFiles, load_model
+from ocrhpi.values import GraphPrecision, Head
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from onnx import ModelProto
 
-    from ocrhpi.values import Head
-
-__all__ = ["EXPORTER_VERSION", "GraphForm", "can_export", "export_model", "write_export"]
+__all__ = ["EXPORTER_VERSION", "PRECISIONS", "GraphForm", "can_export", "export_model", "write_export"]
 
 EXPORTER_VERSION = 1
 """Part of the key of cached exports; to be raised with every change of the graphs that the exporter makes."""
+
+PRECISIONS: tuple[GraphPrecision, ...] = get_args(GraphPrecision)
 
 _INSTALL = "pip install 'ocrhpi[export]'"
 _EXPORT_MODULES = ("onnx", "onnxslim", "onnxruntime")
@@ -44,15 +49,21 @@ class GraphForm:
     Attributes:
         head: Where the reduction to top-1 happens, see `ocrhpi.values.Head`.
         masked: Whether it takes the exact width of each line, so that any lines share a batch.
+        precision: Of its arithmetic; inputs and outputs are the same in each.
+        pixels: Whether it takes uint8 pixels and normalises them itself, see `ocrhpi.export.pixels`.
     """
 
     head: Head = "full"
     masked: bool = False
+    precision: GraphPrecision = "fp32"
+    pixels: bool = False
 
     @property
     def file_name(self) -> str:
         """Name of the file in the directory of a model's exports."""
-        return f"{self.head}{'-masked' if self.masked else ''}.onnx"
+        half = self.precision == "fp16"
+        parts = [self.head, *["masked"] * self.masked, *["fp16"] * half, *["pixels"] * self.pixels]
+        return f"{'-'.join(parts)}.onnx"
 
 
 _SOURCE_FORM = GraphForm()
@@ -142,15 +153,24 @@ def _export(model: Model, form: GraphForm, directory: Path) -> None:
     plain = directory / _SOURCE_FORM.file_name
     if not plain.is_file():
         _export(model, _SOURCE_FORM, directory)
+    _keep_if_equal(_formed(_load(plain), model, form), model, form, directory, _onnx_alone(model, plain))
+
+
+def _formed(graph: ModelProto, model: Model, form: GraphForm) -> ModelProto:
+    """Apply the passes that make the form of the plain graph."""
+    passes: list[tuple[bool, str, Callable[[ModelProto], ModelProto]]] = [
+        (form.masked, "width mask", mask_widths),
+        (form.head != "full", f"head {form.head!r}", partial(add_head, head=form.head)),
+        (form.precision == "fp16", "precision 'fp16'", to_half),
+        (form.pixels, "pixel input", take_pixels),
+    ]
+    step = ""
     try:
-        graph = _load(plain)
-        if form.masked:
-            graph = mask_widths(graph)
-        graph = add_head(graph, form.head)
+        for wanted, step, apply in passes:
+            graph = apply(graph) if wanted else graph
     except _GRAPH_FAULTS as error:
-        step = "width mask" if form.masked else f"head {form.head!r}"
         raise ExportError(model.path, step, f"{error}; use another form of the graph") from error
-    _keep_if_equal(graph, model, form, directory, _onnx_alone(model, plain))
+    return graph
 
 
 def _plain_graph(model: Model, directory: Path) -> ModelProto:
@@ -198,16 +218,36 @@ def _keep_if_equal(
 
     candidate = directory / f".{form.file_name}.tmp"
     try:
-        onnx.checker.check_model(graph)
+        onnx.checker.check_model(graph, full_check=True)
         onnx.save(graph, candidate)
-        exported = create_backend("onnxruntime", _onnx_alone(model, candidate)[1], "cpu")
-        with create_backend(reference[0], reference[1], "cpu") as source, exported:
-            verify_equal(source, exported)
+        if form.precision == "fp16":
+            _verify_half(graph, candidate, reference[1])
+        else:
+            exported = create_backend(*_onnx_alone(model, candidate), "cpu")
+            with create_backend(*reference, "cpu") as source, exported:
+                verify_equal(source, exported)
         candidate.replace(directory / form.file_name)
-    except onnx.checker.ValidationError as error:
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(model.path, "check", f"the exported graph is not valid ONNX: {error}") from error
     finally:
         candidate.unlink(missing_ok=True)
+
+
+def _verify_half(graph: ModelProto, candidate: Path, source: Model) -> None:
+    """Verify the file as ONNX Runtime runs it on a CPU, and once more with every FP16 result rounded."""
+    import onnx  # noqa: PLC0415 - only the exporter needs it
+
+    with create_backend(*_onnx_alone(source, candidate), "cpu", {"precision": "fp16"}) as exported:
+        verify_half(_onnx_of(source), exported)
+    emulated = candidate.with_suffix(".emulated.tmp")
+    try:
+        onnx.save(emulate_half(graph), emulated)
+        # The optimiser could merge operators, and so leave out roundings between them.
+        options = {"precision": "fp16", "graph_level": "disabled"}
+        with create_backend(*_onnx_alone(source, emulated), "cpu", options) as exported:
+            verify_half(_onnx_of(source), exported, once=True)
+    finally:
+        emulated.unlink(missing_ok=True)
 
 
 def _place(source: Path, target: Path) -> None:

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
 
 __all__ = [
+    "CONTENTS_NAME",
     "EXPORTER_KEY",
     "INPUT_NAME",
+    "PIXELS_NAME",
+    "PRECISION_KEY",
     "PROBABILITIES_NAME",
     "STEPS_NAME",
     "WIDTHS_NAME",
@@ -26,10 +29,14 @@ __all__ = [
 ]
 
 INPUT_NAME = "x"
+PIXELS_NAME = "pixels"
+CONTENTS_NAME = "contents"
 PROBABILITIES_NAME = "probabilities"
 WIDTHS_NAME = "widths"
 STEPS_NAME = "steps"
 EXPORTER_KEY = "exporter"
+PRECISION_KEY = "precision"
+"""Metadata of a half graph: ``fp16``; others have none."""
 
 
 def mend_scalar_concats(model: ModelProto) -> ModelProto:

@@ -13,21 +13,28 @@ import pytest
 
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound
-from ocrhpi.export import convert
+from ocrhpi.export import convert, exporter
 from ocrhpi.export.exporter import GraphForm, export_model, write_export
+from ocrhpi.export.graph import GraphEditor
+from ocrhpi.export.half import to_half
 from ocrhpi.export.heads import HEADS
 from ocrhpi.model import ModelFiles, load_model
 from ocrhpi.onnx_metadata import read_onnx_metadata
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ocrhpi.model import Model
 
+HALF_PIXELS = GraphForm("argmax", masked=True, precision="fp16", pixels=True)
 REAL_FORMS = {
-    "v4_mobile_dir": [GraphForm(head, masked) for head, masked in zip(HEADS, (True, False, True, False), strict=True)],
-    "v6_small_dir": [GraphForm(masked=True), GraphForm("argmax")],
+    "v4_mobile_dir": [
+        *(GraphForm(head, masked) for head, masked in zip(HEADS, (True, False, True, False), strict=True)),
+        *(HALF_PIXELS, GraphForm(pixels=True)),
+    ],
+    "v6_small_dir": [GraphForm(masked=True), GraphForm("argmax"), GraphForm("logits", precision="fp16")],
 }
 BATCH = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 320)).astype(np.float32)
 
@@ -39,7 +46,7 @@ def names(directory: Path) -> list[str]:
 @needs_paddle2onnx
 def test_every_family_exports_plain_and_masked(small_model: Model, exports_dir: Path) -> None:
     """export_model verifies against Paddle: every form that it returns reads the same on real lines."""
-    for form in (GraphForm(), GraphForm(masked=True), GraphForm("topk", masked=True)):
+    for form in (GraphForm(), GraphForm(masked=True), GraphForm("topk", masked=True), HALF_PIXELS):
         exported = export_model(small_model, form, cache_dir=exports_dir)
         assert exported.files.onnx is not None
         assert exported.files.onnx.is_file()
@@ -126,6 +133,61 @@ def test_a_mask_without_effect_is_caught_by_the_verification(
     with pytest.raises(ExportError, match=r"verification: .* differs from its source in \d+ of \d+ time steps"):
         export_model(v4_mobile, GraphForm(masked=True), cache_dir=tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*-masked.onnx*"))
+
+
+def overflowing(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """A half graph whose FP32 source multiplies by 1e8 and divides by it again, which is nothing in FP32."""
+    editor = GraphEditor(graph, "huge")
+    first = next(node for node in graph.graph.node if node.op_type == "Conv")
+    result, first.output[0] = first.output[0], "huge.0"
+    for number, factor in enumerate((1e4, 1e4, 1e-4, 1e-4)):
+        constant = editor.constant(np.array(factor, np.float32))
+        editor.node("Mul", [f"huge.{number}", constant], result if number == 3 else f"huge.{number + 1}")
+    editor.finish()
+    return to_half(graph)
+
+
+def damaged(graph: onnx.ModelProto) -> onnx.ModelProto:
+    half = to_half(graph)
+    weights = next(item for item in half.graph.initializer if len(item.dims) == 4)
+    weights.raw_data = onnx.numpy_helper.to_array(weights)[::-1].tobytes()
+    return half
+
+
+@needs_paddle2onnx
+@pytest.mark.parametrize(("fault", "problem"), [(overflowing, "by up to inf"), (damaged, r"in [1-9]\d* of \d+")])
+def test_a_half_graph_that_reads_something_else_is_not_kept(
+    fault: Callable[[onnx.ModelProto], onnx.ModelProto],
+    problem: str,
+    tiny_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exporter, "to_half", fault)
+    with pytest.raises(ExportError, match=f"verification: .*{problem}"):
+        export_model(load_model(tiny_dir), GraphForm("argmax", precision="fp16"), cache_dir=tmp_path)
+    assert [file.name for file in tmp_path.rglob("*.*") if "onnx" in file.name] == ["full.onnx"]
+
+
+@needs_paddle2onnx
+def test_the_precision_of_a_half_graph_is_in_its_metadata(v4_mobile: Model, exports_dir: Path) -> None:
+    for form, precision in ((HALF_PIXELS, "fp16"), (GraphForm(pixels=True), None)):
+        exported = export_model(v4_mobile, form, cache_dir=exports_dir).files.onnx
+        assert exported is not None
+        assert read_onnx_metadata(exported).get("precision") == precision
+
+
+def test_every_form_has_a_name_of_its_own() -> None:
+    forms = [
+        GraphForm(head, masked, precision, pixels)
+        for head in HEADS
+        for masked in (False, True)
+        for precision in exporter.PRECISIONS
+        for pixels in (False, True)
+    ]
+    assert len({form.file_name for form in forms}) == len(forms)
+    assert GraphForm().file_name == "full.onnx"
+    assert HALF_PIXELS.file_name == "argmax-masked-fp16-pixels.onnx"
 
 
 @needs_paddle2onnx
