@@ -38,7 +38,7 @@ def time_steps(reader: EngineReader, folder: Path, batch_size: int) -> list[floa
     marks.append(time.perf_counter())
     batches = reader.prepare(lines, batch_size=batch_size)
     marks.append(time.perf_counter())
-    emissions = [reader.backend.run(tensor, widths) for tensor, widths in batches]
+    emissions = [reader.backend.run(*request) for request in batches]
     marks.append(time.perf_counter())
     decoder = CtcDecoder(reader.model.labels)
     for one in emissions:
@@ -69,8 +69,8 @@ def main(folder: Path, model_name: str, backend: str, batching: str, batch_size:
             start = time.perf_counter()
             reader.read(lines, batch_size=batch_size)
             middle = time.perf_counter()
-            for tensor, widths in batches:
-                reader.backend.run(tensor, widths)
+            for request in batches:
+                reader.backend.run(*request)
             end = time.perf_counter()
             if number:
                 steps.append(seconds)

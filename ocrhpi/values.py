@@ -17,8 +17,18 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 Tensor: TypeAlias = npt.NDArray[np.float32]
 """Network input, (N, 3, height, width), float32, C-contiguous, normalised to [-1, 1]; padding is 0."""
 
+PixelBatch: TypeAlias = npt.NDArray[np.uint8]
+"""Network input of graphs that normalise, (N, height, width, 3), uint8, C-contiguous, channels as the network wants
+them; what lies right of a line's own pixels has no effect."""
+
+NetworkInput: TypeAlias = Tensor | PixelBatch
+"""One or the other."""
+
 Widths: TypeAlias = npt.NDArray[np.int32]
 """Exact widths of the lines of a batch in pixels, (N,), int32."""
+
+Contents: TypeAlias = npt.NDArray[np.int32]
+"""How many columns of each line of a batch hold its pixels, (N,), int32; those after are padding."""
 
 Batching: TypeAlias = Literal["exact", "masked", "rounded", "natural"]
 """Which widths lines get, and so which share a batch. ``exact``: the width that PaddleOCR gives a line alone, equal
@@ -29,6 +39,9 @@ Head: TypeAlias = Literal["full", "topk", "argmax", "logits"]
 """Where top-1 is found. ``full``: probabilities (N, T, classes) leave the graph and are reduced on the host. The others
 leave ``indices`` int32 and ``probs`` float32, (N, T): ``topk`` by TopK(1) of the probabilities; ``argmax`` by ArgMax
 and ReduceMax; ``logits`` by ArgMax of the logits and 1 / sum(exp(logits - max)), which makes no probabilities."""
+
+GraphPrecision: TypeAlias = Literal["fp32", "fp16"]
+"""Precision of an exported graph's arithmetic; in ``fp16`` what is sensitive to rounding stays in FP32."""
 
 Probabilities: TypeAlias = npt.NDArray[np.float32]
 """Network output, (N, T, classes), float32: the probability of every class at every time step."""
@@ -42,11 +55,13 @@ class LineImage:
         pixels: The image, see `Pixels`.
         input_path: The path or URL as the caller gave it (for a directory: of the file in it); None for arrays.
         page_index: 0-based page of a PDF or multi-page TIFF; None for single images.
+        batch_ratio: Largest width / height among lines that it is to be padded alike with; None: padded as if alone.
     """
 
     pixels: Pixels
     input_path: str | None = None
     page_index: int | None = None
+    batch_ratio: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +112,41 @@ class LineGeometry:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Rivals:
+    """Classes that were nearly as probable as the most probable one of their time step; K of them.
+
+    Attributes:
+        rows: (K,), int32, in which line of the batch; ascending.
+        steps: (K,), int32, at which time step.
+        classes: (K,), int32, which class.
+        margins: (K,), float32, by how much less probable it is.
+    """
+
+    rows: npt.NDArray[np.int32]
+    steps: npt.NDArray[np.int32]
+    classes: npt.NDArray[np.int32]
+    margins: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, probabilities: Probabilities, probs: npt.NDArray[np.float32], margin: float) -> Rivals:
+        """Find the classes that are less probable than the first, of probability ``probs``, by less than ``margin``.
+
+        Only time steps with 2 p - 1 < margin are looked into: elsewhere what p leaves to the others is too little.
+        """
+        rows, steps = np.nonzero(2 * probs - 1 < margin)
+        distances = probs[rows, steps, None] - probabilities[rows, steps]
+        near = distances < margin
+        near[np.arange(len(near)), distances.argmin(axis=-1)] = False
+        places, classes = np.nonzero(near)
+        return cls(
+            rows=rows[places].astype(np.int32),
+            steps=steps[places].astype(np.int32),
+            classes=classes.astype(np.int32),
+            margins=distances[places, classes],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Emissions:
     """Top-1 class and its probability at every time step of a batch.
 
@@ -104,21 +154,28 @@ class Emissions:
         indices: (N, T), int32, class indices; 0 is the CTC blank.
         probs: (N, T), float32, probability of that class.
         steps: (N,), int32, how many time steps of each line are its own; those after are blank. None: all are.
+        rivals: Classes that were nearly as probable; None if they were not looked for.
     """
 
     indices: npt.NDArray[np.int32]
     probs: npt.NDArray[np.float32]
     steps: npt.NDArray[np.int32] | None = None
+    rivals: Rivals | None = None
 
     @classmethod
-    def from_probabilities(cls, probabilities: Probabilities) -> Emissions:
+    def from_probabilities(cls, probabilities: Probabilities, *, margin: float = 0.0) -> Emissions:
         """Reduce full network output, (N, T, classes), to emissions; on ties the lowest class wins.
 
         The arg-max and the gather read the large array once; ``max`` would read it a second time.
+
+        Args:
+            probabilities: The output.
+            margin: Also find the rivals that are less probable by less than this; 0 looks for none.
         """
         indices = probabilities.argmax(axis=-1)
         probs = np.take_along_axis(probabilities, indices[..., None], axis=-1)[..., 0]
-        return cls(indices.astype(np.int32), probs)
+        rivals = Rivals.of(probabilities, probs, margin) if margin else None
+        return cls(indices.astype(np.int32), probs, rivals=rivals)
 
 
 @dataclass(frozen=True, slots=True)

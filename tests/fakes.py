@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.registry import BackendSpec
-from ocrhpi.values import Emissions, Tensor, Widths
+from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
+
+if TYPE_CHECKING:
+    from ocrhpi.model import Model
 
 STRIDE = 8
 
@@ -19,8 +25,8 @@ class StripeBackend(Backend):
     def _open(self) -> Effective:
         return Effective(self.name, "1.0", "cpu", "fp32", 1)
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
-        assert widths is None
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+        assert (widths, contents) == (None, None)
         steps = batch.shape[3] // STRIDE
         columns = batch[..., : steps * STRIDE].reshape(*batch.shape[:3], steps, STRIDE)
         brightness = (columns.mean(axis=(1, 2, 4)) + 1) / 2
@@ -29,6 +35,29 @@ class StripeBackend(Backend):
 
     def _close(self) -> None:
         pass
+
+
+class PixelStripeBackend(StripeBackend):
+    """The same of pixels; keeps what it was given."""
+
+    name = "pixel-stripes"
+    takes_pixels = True
+    masked = True
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.requests: list[tuple[NetworkInput, Widths, Contents]] = []
+
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+        assert widths is not None
+        assert contents is not None
+        self.requests.append((batch, widths, contents))
+        columns = np.arange(batch.shape[2])
+        normalised = (batch.astype(np.float32) / 255 - 0.5) / 0.5 * (columns < contents[:, None])[:, None, :, None]
+        emissions = super()._run(normalised.transpose(0, 3, 1, 2), None, None)
+        steps = widths // STRIDE
+        emissions.indices[np.arange(emissions.indices.shape[1]) >= steps[:, None]] = 0
+        return replace(emissions, steps=steps.astype(np.int32))
 
 
 SPEC = BackendSpec("stripes", "tests.fakes:StripeBackend", ("numpy",), ("numpy",), "pip install stripes")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ocrhpi.model import Model
-    from ocrhpi.values import Probabilities, Tensor, Widths
+    from ocrhpi.values import Contents, NetworkInput, Probabilities, Widths
 
 __all__ = ["Backend", "Effective"]
 
@@ -88,6 +88,8 @@ class Backend(ABC):
         self.model = model
         self.device: Device | None = None if device is None else parse_device(device)
         self.options = parse_options(self.options_type, options or {})
+        self.rival_margin = 0.0
+        """If set, `run` also finds the rivals within it, where the graph leaves the reduction to the host."""
         self._state = "new"
         self._effective: Effective | None = None
         self._slots = threading.BoundedSemaphore(self.parallel_requests)
@@ -100,6 +102,11 @@ class Backend(ABC):
     @property
     def masked(self) -> bool:
         """Whether the loaded graph is width-masked: `run` then needs the exact width of every line."""
+        return False
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether the loaded graph normalises: `run` then takes pixels and how many columns of each line hold them."""
         return False
 
     @property
@@ -133,13 +140,16 @@ class Backend(ABC):
         self._state = "open"
         return self
 
-    def run(self, batch: Tensor, widths: Widths | None = None) -> Emissions:
+    def run(self, batch: NetworkInput, widths: Widths | None = None, contents: Contents | None = None) -> Emissions:
         """Read one batch.
 
         Args:
-            batch: (N, 3, H, W), float32, N >= 1, H of the model's input spec, W >= 1.
+            batch: (N, 3, H, W), float32, N >= 1, H of the model's input spec, W >= 1; for a graph that normalises
+                (N, H, W, 3), uint8.
             widths: (N,), int32, for a width-masked graph only: the exact width of each line in pixels, from 1
                 to W. Columns beyond it have no effect, and time steps beyond it are blank.
+            contents: (N,), int32, for a graph that normalises only: how many columns of each line hold its pixels,
+                from 1 to W; the others become 0.
 
         Returns:
             Emissions of (N, T), owned by the caller: the engine never writes to them again.
@@ -151,12 +161,14 @@ class Backend(ABC):
             BackendError: The engine failed.
         """
         self._check(batch)
-        self._check_widths(batch, widths)
+        self._check_columns(batch, "widths", widths, wanted=self.masked)
+        self._check_columns(batch, "contents", contents, wanted=self.takes_pixels)
         with self._slots:
             if self._state != "open":
                 raise BackendClosed(self.name, self._state)
             try:
-                emissions = self._run(np.ascontiguousarray(batch), widths)
+                whole = cast("NetworkInput", np.ascontiguousarray(batch))
+                emissions = self._run(whole, widths, contents)
             except OcrhpiError:
                 raise
             except self.foreign_errors as error:
@@ -191,10 +203,10 @@ class Backend(ABC):
         """Load the model and say what really runs."""
 
     @abstractmethod
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
         """Run a checked, C-contiguous batch; return arrays that the engine will not write to again.
 
-        ``widths`` is given if, and only if, the graph is `masked`.
+        ``widths`` is given if, and only if, the graph is `masked`; ``contents`` if, and only if, it `takes_pixels`.
         """
 
     @abstractmethod
@@ -205,7 +217,7 @@ class Backend(ABC):
         """Reduce full network output, (N, T, classes), to emissions; for backends whose graph does not."""
         if probabilities.ndim != 3 or probabilities.shape[-1] != len(self.model.labels):  # noqa: PLR2004
             raise self._classes_error(f"output of shape {probabilities.shape}")
-        return Emissions.from_probabilities(probabilities)
+        return Emissions.from_probabilities(probabilities, margin=self.rival_margin)
 
     def _classes_error(self, received: str) -> ModelFormatError:
         expected = len(self.model.labels)
@@ -216,25 +228,33 @@ class Backend(ABC):
             f"makes {expected} classes; the model and its character_dict do not belong together",
         )
 
-    def _check(self, batch: Tensor) -> None:
+    def _check(self, batch: NetworkInput) -> None:
         height = self.model.spec.height
-        expected = f"float32 of shape (N, 3, {height}, W) with N and W at least 1"
+        if self.takes_pixels:
+            dtype, fixed, shape = "uint8", {1: height, 3: 3}, f"(N, {height}, W, 3)"
+        else:
+            dtype, fixed, shape = "float32", {1: 3, 2: height}, f"(N, 3, {height}, W)"
+        expected = f"{dtype} of shape {shape} with N and W at least 1"
         if not isinstance(batch, np.ndarray):
             raise BatchError(self.name, f"a {type(batch).__name__}", expected)
-        fits = batch.dtype == np.float32 and batch.ndim == 4 and batch.shape[1:3] == (3, height)  # noqa: PLR2004
-        if not fits or 0 in batch.shape:
+        fits = batch.dtype == dtype and batch.ndim == 4  # noqa: PLR2004 - as `expected` says
+        if not fits or 0 in batch.shape or any(batch.shape[axis] != size for axis, size in fixed.items()):
             raise BatchError(self.name, f"{batch.dtype} of shape {batch.shape}", expected)
 
-    def _check_widths(self, batch: Tensor, widths: Widths | None) -> None:
-        if self._state == "open" and (widths is not None) != self.masked:
-            received, expected = ("no widths", "one") if widths is None else ("widths", "none")
-            raise BatchError(self.name, received, f"{expected} for each line: the graph is masked={self.masked}")
-        if widths is None:
+    def _check_columns(
+        self, batch: NetworkInput, what: str, columns: Widths | Contents | None, *, wanted: bool
+    ) -> None:
+        """Check ``widths`` or ``contents``."""
+        if self._state == "open" and (columns is not None) != wanted:
+            received, expected = (f"no {what}", "one") if columns is None else (what, "none")
+            graph = f"masked={self.masked}, takes_pixels={self.takes_pixels}"
+            raise BatchError(self.name, received, f"{expected} for each line: the graph is {graph}")
+        if columns is None:
             return
-        lines, largest = batch.shape[0], batch.shape[3]
-        fits = isinstance(widths, np.ndarray) and widths.dtype == np.int32 and widths.shape == (lines,)
-        if not fits or widths.min() < 1 or widths.max() > largest:
-            raise BatchError(self.name, f"widths {widths!r}", f"int32 of shape ({lines},), from 1 to {largest}")
+        lines, largest = batch.shape[0], batch.shape[2 if self.takes_pixels else 3]
+        fits = isinstance(columns, np.ndarray) and columns.dtype == np.int32 and columns.shape == (lines,)
+        if not fits or columns.min() < 1 or columns.max() > largest:
+            raise BatchError(self.name, f"{what} {columns!r}", f"int32 of shape ({lines},), from 1 to {largest}")
 
 
 def _first_line(error: Exception) -> str:

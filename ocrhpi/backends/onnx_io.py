@@ -1,6 +1,7 @@
 """What the engines that run ONNX share: the file, and the interface of the graphs that the exporter makes.
 
-Inputs are the batch and, in a width-masked graph, ``widths``, int32 (N,). Outputs are either the probabilities
+Inputs are the batch, ``x`` float32 (N, 3, H, W), or in a graph that normalises ``pixels`` uint8 (N, H, W, 3) and
+``contents`` int32 (N,); then, in a width-masked graph, ``widths``, int32 (N,). Outputs are either the probabilities
 of all classes, (N, T, classes), or ``indices`` and ``probs``, (N, T) each; a width-masked graph has ``steps``,
 int32 (N,), besides: how many time steps of each line are valid.
 """
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ocrhpi.model import Model
-    from ocrhpi.values import Probabilities
+    from ocrhpi.values import Contents, NetworkInput, Probabilities, Widths
 
 __all__ = ["GraphInterface", "onnx_file"]
 
@@ -48,7 +49,8 @@ class GraphInterface:
     """Where a graph takes and gives what; positions count in the order of the graph.
 
     Attributes:
-        masked: Whether the second input is ``widths``.
+        masked: Whether the last input is ``widths``.
+        pixels: Whether the first inputs are ``pixels`` and ``contents``.
         probabilities: Position of the full output; None where the graph reduces it to top-1 itself.
         indices: Position of the class indices, where the graph reduces.
         probs: Position of their probabilities, where the graph reduces.
@@ -56,6 +58,7 @@ class GraphInterface:
     """
 
     masked: bool
+    pixels: bool
     probabilities: int | None
     indices: int | None
     probs: int | None
@@ -70,10 +73,12 @@ class GraphInterface:
         Raises:
             ModelFormatError: The graph has another interface.
         """
-        masked = len(inputs) > 1
-        if not inputs or len(inputs) > 1 + masked or (masked and "widths" not in inputs[1]):
-            problem = f"received {_listed(inputs)}; expected the batch and, in a width-masked graph, 'widths'"
-            raise ModelFormatError(file, "inputs", problem)
+        pixels = len(inputs) > 1 and "contents" in inputs[1]
+        rest_of_inputs = inputs[2 if pixels else 1 :]
+        masked = bool(rest_of_inputs)
+        if not inputs or len(rest_of_inputs) > 1 or (masked and "widths" not in rest_of_inputs[0]):
+            expected = "the batch, 'contents' where that is of pixels, and in a width-masked graph 'widths'"
+            raise ModelFormatError(file, "inputs", f"received {_listed(inputs)}; expected {expected}")
         found = {
             name: at for at, names in enumerate(outputs) for name in ("indices", "probs", "steps") if name in names
         }
@@ -84,7 +89,15 @@ class GraphInterface:
             expected = "'indices' and 'probs', or one output with the probabilities of all classes"
             steps = ", and 'steps' since the graph takes 'widths'" if masked else ""
             raise ModelFormatError(file, "outputs", f"received {_listed(outputs)}; expected {expected}{steps}")
-        return cls(masked, rest[0] if full else None, found.get("indices"), found.get("probs"), found.get("steps"))
+        return cls(
+            masked, pixels, rest[0] if full else None, found.get("indices"), found.get("probs"), found.get("steps")
+        )
+
+    def inputs(
+        self, batch: NetworkInput, widths: Widths | None, contents: Contents | None
+    ) -> tuple[npt.NDArray[Any], ...]:
+        """Return what goes into the graph, in its order."""
+        return tuple(array for array in (batch, contents, widths) if array is not None)
 
     def emissions(self, outputs: Sequence[npt.NDArray[Any]], reduce: Callable[[Probabilities], Emissions]) -> Emissions:
         """Make emissions of the outputs, in the order of the graph; they share no memory with them."""

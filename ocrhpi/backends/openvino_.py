@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocrhpi.model import Model
-    from ocrhpi.values import Emissions, Tensor, Widths
+    from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
 __all__ = ["OpenVinoBackend", "OpenVinoOptions"]
 
@@ -92,11 +92,16 @@ class OpenVinoBackend(Backend):
         self._interface = interface
         return effective
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether the graph takes ``contents``."""
+        return self._interface is not None and self._interface.pixels
+
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
         assert self._interface is not None  # noqa: S101 - open, as run() checked
         request = self._idle.get()
         try:
-            inputs = {0: batch} if widths is None else {0: batch, 1: widths}
+            inputs = dict(enumerate(self._interface.inputs(batch, widths, contents)))
             # The outputs stay in the engine's memory, so the request is busy until they are reduced.
             outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
             return self._interface.emissions(list(outputs.values()), self._reduce)

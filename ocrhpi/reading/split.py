@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.backends.base import Effective
 from ocrhpi.reading.base import LineReader
-from ocrhpi.recognition.geometry import line_geometry
+from ocrhpi.recognition.geometry import geometry_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +55,7 @@ class SplitReader(LineReader):
     ) -> list[TextLine]:
         parts: dict[LineReader, list[int]] = {}
         for number, line in enumerate(lines):
-            height, width = line.pixels.shape[:2]
-            is_narrow = line_geometry(width, height, self.model.spec).padded_width <= self._up_to
+            is_narrow = geometry_of(line, self.model.spec).padded_width <= self._up_to
             parts.setdefault(self._narrow if is_narrow else self._wide, []).append(number)
         read: dict[int, TextLine] = {}
         for reader, numbers in parts.items():

@@ -8,9 +8,23 @@ from typing import TYPE_CHECKING
 from ocrhpi.values import LineGeometry
 
 if TYPE_CHECKING:
-    from ocrhpi.values import Batching, InputSpec
+    from ocrhpi.values import Batching, InputSpec, LineImage
 
-__all__ = ["line_geometry", "looser_geometry", "text_fraction"]
+__all__ = ["geometry_of", "line_geometry", "looser_geometry", "text_fraction"]
+
+
+def geometry_of(line: LineImage, spec: InputSpec) -> LineGeometry:
+    """Return the widths of a line: the exact ones, or those with the padding of the batch it is said to be in.
+
+    PaddleX pads the lines of a batch to the widest of them. The padded width grows with width / height, so that of the
+    line of the largest ratio is that of the batch.
+    """
+    height, width = line.pixels.shape[:2]
+    exact = line_geometry(width, height, spec)
+    if line.batch_ratio is None or spec.stretch_width is not None:
+        return exact
+    of_batch = int(spec.height * max(spec.base_width / spec.height, line.batch_ratio))
+    return LineGeometry(exact.resized_width, max(exact.padded_width, min(of_batch, spec.max_width)))
 
 
 def line_geometry(width: int, height: int, spec: InputSpec) -> LineGeometry:
@@ -42,7 +56,14 @@ def looser_geometry(exact: LineGeometry, batching: Batching, step: int) -> LineG
     return LineGeometry(exact.resized_width, -(-width // step) * step)
 
 
-def text_fraction(width: int, height: int, spec: InputSpec) -> float:
-    """Return the share, in (0, 1], of the time steps that cover the line and not its padding to ``base_width``."""
+def text_fraction(width: int, height: int, spec: InputSpec, batch_ratio: float | None = None) -> float:
+    """Return the share, in (0, 1], of the time steps that cover the line and not its padding.
+
+    Args:
+        width: Of the line, in pixels.
+        height: Likewise.
+        spec: Says what width it is padded to at least.
+        batch_ratio: As in `ocrhpi.values.LineImage`.
+    """
     ratio = width / height
-    return ratio / max(spec.base_width / spec.height, ratio)
+    return ratio / max(spec.base_width / spec.height, ratio, batch_ratio or 0.0)

@@ -10,9 +10,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.values import InputSpec, LineGeometry, Pixels, Tensor
+    from ocrhpi.values import InputSpec, LineGeometry, PixelBatch, Pixels, Tensor
 
-__all__ = ["to_tensor"]
+__all__ = ["to_pixels", "to_tensor"]
 
 # (v / 255 - 0.5) / 0.5 in float32 for each of the 256 pixel values: one look-up gives the same bits as the
 # three operations on the whole image, and is faster.
@@ -37,3 +37,21 @@ def to_tensor(images: Sequence[Pixels], geometries: Sequence[LineGeometry], spec
         channels = normalised if spec.color == "BGR" else normalised[..., ::-1]
         row[:, :, : geometry.resized_width] = channels.transpose(2, 0, 1)
     return tensor
+
+
+def to_pixels(images: Sequence[Pixels], geometries: Sequence[LineGeometry], spec: InputSpec) -> PixelBatch:
+    """Resize a batch of lines for a graph that normalises and pads; a quarter of the bytes of `to_tensor`.
+
+    Args:
+        images: As for `to_tensor`.
+        geometries: As for `to_tensor`.
+        spec: As for `to_tensor`.
+
+    Returns:
+        (N, H, W, 3), uint8, C-contiguous, channels as ``spec.color``; columns beyond a line's pixels are 0.
+    """
+    batch = np.zeros((len(images), spec.height, geometries[0].padded_width, 3), np.uint8)
+    for row, image, geometry in zip(batch, images, geometries, strict=True):
+        resized = cv2.resize(image, (geometry.resized_width, spec.height), interpolation=cv2.INTER_LINEAR)
+        row[:, : geometry.resized_width] = resized if spec.color == "BGR" else resized[..., ::-1]
+    return batch

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ocrhpi.backends.gpu import gpu_packages, gpu_reason, gpu_usable
 from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OptionError
+from ocrhpi.machine import describe_machine
 from ocrhpi.options import parse_options
 from ocrhpi.tuning.rows import Row
 
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.tuning.question import Goal
 
-__all__ = ["CandidateList", "list_candidates"]
+__all__ = ["CandidateList", "default_device", "list_candidates"]
 
 _PADDLE = "paddle"
 _THREADED = ("paddle", "openvino", "onnxruntime")
+_BY_CUDA = ("paddle", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,23 @@ class CandidateList:
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
-def list_candidates(
+def default_device(
+    model: Model, *, backend: str | None = None, may_convert: bool = True, machine: Mapping[str, Any] | None = None
+) -> str:
+    """Return ``gpu:0`` if an engine is installed that can run ``model`` on a GPU of this machine, else ``cpu``.
+
+    Args:
+        model: The model.
+        backend: The one engine that is asked for, if one is.
+        may_convert: As in `list_candidates`.
+        machine: As there.
+    """
+    specs = [spec for name, spec in backend_specs().items() if backend in {None, name}]
+    able = [spec.name for spec in specs if not _reason_against(spec, model, may_convert=may_convert)]
+    return "gpu:0" if any(gpu_usable(name, machine) for name in able) else "cpu"
+
+
+def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     model: Model,
     device: str,
     goal: Goal,
@@ -63,6 +82,8 @@ def list_candidates(
     backend: str | None = None,
     options: Mapping[str, Any] | None = None,
     may_convert: bool = True,
+    precision: str | None = None,
+    machine: Mapping[str, Any] | None = None,
 ) -> CandidateList:
     """Return what is to be measured.
 
@@ -75,18 +96,24 @@ def list_candidates(
         backend: Try this one alone, beside normal mode.
         options: Options that all candidates of ``backend`` get, over those of the grid.
         may_convert: Whether a Paddle model may be converted to ONNX.
+        precision: Try candidates of this precision alone, beside normal mode.
+        machine: As `ocrhpi.machine.describe_machine` says; None asks it.
 
     Raises:
-        OptionError: A grid is not what its backend takes, or nothing is installed that can run the model.
+        OptionError: No candidate has ``precision``, a grid is not what its backend takes, or nothing is installed that
+            can run the model, or that can use the GPU asked for.
     """
     specs = backend_specs()
-    baseline = _normal_mode(model, device, threads, specs)
+    on_gpu = device.startswith("gpu")
+    machine = describe_machine() if machine is None else machine
+    baseline = _normal_mode(model, device, threads, specs, machine)
     if backend is not None and backend not in specs:
         raise OptionError("backend", f"received {backend!r}; registered are {', '.join(sorted(specs))}")
+    kind = device.partition(":")[0]
     columns: list[list[Candidate]] = []
     left_out: list[Row] = []
     for name, spec in specs.items():
-        if backend is not None and name != backend:
+        if (backend is not None and name != backend) or (spec.devices and kind not in spec.devices):
             continue
         reason = _reason_against(spec, model, may_convert=may_convert)
         if reason:
@@ -94,23 +121,73 @@ def list_candidates(
         else:
             entries = _entries(name, device, grids)
             fixed = {**_threads_of(name, threads), **(options or {})}
-            columns.append([_from_entry(name, device, goal, entry, fixed) for entry in entries])
+            column = [_from_entry(name, device, goal, entry, fixed) for entry in entries]
+            if on_gpu:
+                column, unable = _able(column, device, machine)
+                left_out += unable
+            columns.append(column)
     # One of each engine at a time: if time runs out, every engine has had its best chance.
     in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]
     in_turns.sort(key=lambda candidate: _chance(candidate, baseline))
     candidates = [candidate for candidate in _distinct(in_turns) if candidate != baseline]
+    if on_gpu and baseline.device != device and not candidates:
+        reasons = "; ".join(f"{row.candidate.name}: {row.reason}" for row in left_out)
+        raise OptionError("device", f"received {device!r}, but nothing here runs on it: {reasons}")
+    if precision is not None:
+        candidates = _of_precision(candidates, precision)
     engines = {name: availability(spec).version for name, spec in specs.items()}
+    if on_gpu:
+        engines |= gpu_packages()
     return CandidateList(baseline, tuple(candidates), tuple(left_out), engines)
 
 
-def _normal_mode(model: Model, device: str, threads: int | None, specs: Mapping[str, BackendSpec]) -> Candidate:
-    """Return Paddle in FP32, or for a model without Paddle files, or without Paddle, ONNX Runtime or OpenVINO."""
+def _of_precision(candidates: Sequence[Candidate], precision: str) -> list[Candidate]:
+    chosen = [candidate for candidate in candidates if candidate.precision == precision]
+    if not chosen:
+        known = ", ".join(sorted({candidate.precision for candidate in candidates})) or "none"
+        raise OptionError("precision", f"received {precision!r}; the candidates that can run here have {known}")
+    return chosen
+
+
+def _normal_mode(
+    model: Model,
+    device: str,
+    threads: int | None,
+    specs: Mapping[str, BackendSpec],
+    machine: Mapping[str, Any],
+) -> Candidate:
+    """Return Paddle in FP32, or for a model without Paddle files, or without Paddle, ONNX Runtime or OpenVINO.
+
+    On a GPU it is the first of them that uses it by CUDA, and where none does, the first on the CPU.
+    """
     order = (_PADDLE, "onnxruntime", "openvino") if model.files.paddle_graph else ("onnxruntime", "openvino")
-    for name in order:
-        if availability(specs[name]).available:
-            return Candidate(backend=name, device=device, options=_threads_of(name, threads))
-    installs = " or ".join(specs[name].install for name in order)
-    raise OptionError("backend", f"no engine is installed that runs {model.name}: {installs}")
+    installed = [name for name in order if availability(specs[name]).available]
+    if not installed:
+        installs = " or ".join(specs[name].install for name in order)
+        raise OptionError("backend", f"no engine is installed that runs {model.name}: {installs}")
+    if not device.startswith("gpu"):
+        return Candidate(backend=installed[0], device=device, options=_threads_of(installed[0], threads))
+    by_cuda = [name for name in installed if name in _BY_CUDA and not gpu_reason(name, {}, device, machine)]
+    if by_cuda:
+        return Candidate(backend=by_cuda[0], device=device, options=_threads_of(by_cuda[0], threads))
+    return Candidate(backend=installed[0], device="cpu", options=_threads_of(installed[0], threads))
+
+
+def _able(
+    candidates: Sequence[Candidate], device: str, machine: Mapping[str, Any]
+) -> tuple[list[Candidate], list[Row]]:
+    """Take out the candidates that cannot run on the GPU, leaving one row for each way to it."""
+    able = []
+    rows: dict[str, Row] = {}
+    for candidate in candidates:
+        reason = gpu_reason(candidate.backend, candidate.options, device, machine)
+        if reason:
+            way = {name: value for name, value in candidate.options.items() if name == "provider"}
+            stands_for = Candidate(backend=candidate.backend, device=device, options=way)
+            rows.setdefault(stands_for.name, Row(candidate=stands_for, outcome="skipped", reason=reason))
+        else:
+            able.append(candidate)
+    return able, list(rows.values())
 
 
 def _chance(candidate: Candidate, baseline: Candidate) -> int:

@@ -36,6 +36,7 @@ _DOING = {
 }
 _PREPARE_S = 300.0  # conversion and verification of a large model
 _LOAD_S = 60.0
+_LOAD_GPU_S = 900.0  # compiling an engine for a GPU takes minutes, once
 _SLOWEST = 10.0  # times as slow as normal mode: what takes longer hangs
 _LEAST_LIMIT_S = 10.0
 _UNKNOWN_LIMIT_S = 600.0
@@ -129,7 +130,8 @@ class Contestant:
             calibration_dir=self.job.calibration_dir,
             cache_dir=None if self.job.cache_dir is None else str(self.job.cache_dir),
         )
-        self._facts = self._ask("load", _LOAD_S)
+        on_gpu = (getattr(self.setup, "device", None) or "cpu").startswith("gpu")
+        self._facts = self._ask("load", _LOAD_GPU_S if on_gpu else _LOAD_S)
         self._check_effective(self._facts["effective"])
         self._facts["first_call_ms"] = self._ask("time_call", self._limit([0], baseline), numbers=[0])["ms"]
 
@@ -143,7 +145,7 @@ class Contestant:
         if start < stop:
             limit = self._limit(range(start, stop), baseline)
             read = self._ask("texts", limit, start=start, stop=stop)
-            self.reading += [ReadLine(text, score) for text, score in read]
+            self.reading += [ReadLine(text, score, margin) for text, score, margin in read]
         self.peak_mib = self._ask("memory", _LEAST_LIMIT_S)
 
     def take_first_look(self, baseline: Contestant | None) -> None:
@@ -178,15 +180,15 @@ class Contestant:
         """
         self.latency.append(self._time_sample("latency", baseline))
 
-    def time_engine(self, calls: int) -> list[float]:
-        """Return the milliseconds of calls of the engine alone, with one line of the model's base width.
+    def time_engine(self, calls: int, lines: int = 1) -> list[float]:
+        """Return the milliseconds per line of calls of the engine alone, with ``lines`` of the model's base width.
 
         Raises:
             Rejected: It failed.
         """
         spec = self.job.model.spec
         width = spec.stretch_width or spec.base_width
-        times: list[float] = self._ask("time_engine", _UNKNOWN_LIMIT_S, width=width, calls=calls)
+        times: list[float] = self._ask("time_engine", _UNKNOWN_LIMIT_S, width=width, calls=calls, lines=lines)
         return times
 
     def reject(self, reason: str) -> None:

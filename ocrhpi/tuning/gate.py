@@ -51,10 +51,13 @@ class ReadLine:
     Attributes:
         text: The text.
         score: How sure the network was, 0 to 1.
+        margin: By which margin of probability it would have been another text, see `ocrhpi.recognition.doubt`; None
+            where that is not known.
     """
 
     text: str
     score: float
+    margin: float | None = None
 
 
 def compare(

@@ -62,6 +62,7 @@ def measure(
             race.keep_best()
             race.finish_gates()
             race.try_split()
+            race.try_verified()
             race.run_rounds()
             return [*race.rows(), *late, *entrants.left_out]
 

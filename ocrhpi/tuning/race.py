@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocrhpi.candidate import Candidate, Split
@@ -11,17 +12,21 @@ from ocrhpi.tuning.contestant import SCORE_TOLERANCE, Contestant, Job, Rejected
 from ocrhpi.tuning.gate import KnownLine, compare, failure, passes
 from ocrhpi.tuning.progress import Step
 from ocrhpi.tuning.rows import RANGE_EDGES, Row
+from ocrhpi.tuning.verification import best_verified
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
+    from ocrhpi.candidate import Setup
     from ocrhpi.tuning.calibration import CalibrationSet
     from ocrhpi.tuning.progress import Budget, Watcher
     from ocrhpi.tuning.question import Question
 
 __all__ = ["Race", "best_split"]
 
+_REFERENCE_SHARE = 0.25  # of the budget, for reading the reference: of a slow model, fewer lines
+_ROUND_SHARE = 0.05  # of the budget, for a round of the baseline: of a slow model, a smaller sample
 _FIRST_GATE = 32  # lines that a candidate reads before its first look; the others follow if it is worth it
 _LOOKS_SHARE = 0.65  # of the budget
 _KEPT = 6
@@ -66,12 +71,18 @@ class Race:
         return self._all[0]
 
     def start_baseline(self, candidate: Candidate) -> None:
-        """Read all lines in normal mode: the reference of the gate."""
+        """Read the lines in normal mode: the reference of the gate; of a slow model, those that time allows."""
         baseline = Contestant(candidate, self._job, 0, baseline=True)
         self._all.append(baseline)
         self._tell("reading the reference", baseline, 0, 1)
         baseline.start(None)
-        baseline.read_to(len(self._lines), None)
+        before = self._budget.spent
+        baseline.read_to(min(_FIRST_GATE, len(self._lines)), None)
+        while len(baseline.reading) < len(self._lines) and self._budget.left(_REFERENCE_SHARE):
+            baseline.read_to(min(len(baseline.reading) + _FIRST_GATE, len(self._lines)), None)
+        # Every stretch of the calibration lines has about the same mix of widths, and of easy and hard ones.
+        self._lines = self._lines[: len(baseline.reading)]
+        self._job = baseline.job = self._affordable((self._budget.spent - before) / len(self._lines))
         baseline.take_first_look(None)
         self._judge(baseline)
 
@@ -115,6 +126,24 @@ class Race:
             self._look(split, 0, 1)
             self._attempt(self._all[-1], self._finish_gate)
 
+    def try_verified(self) -> None:
+        """Let one enter that may change text, with its doubtful lines read again, if that promises to be quickest."""
+        whole = [(one.setup, one) for one in (self._baseline, *self._racing()) if isinstance(one.setup, Candidate)]
+        able = [(setup, self._looked(one)) for setup, one in whole if setup.same_text and self._passes(one)]
+        lows = [
+            (one.setup, self._looked(one), one.reading)
+            for one in self._all[1:]
+            if isinstance(one.setup, Candidate)
+            and not (one.setup.same_text or one.rejected)
+            and len(one.reading) == len(self._lines)
+        ]
+        if not able or not self._budget.left():
+            return
+        verified = best_verified(lows, min(able, key=lambda one: one[1]), self._baseline.reading)
+        if verified is not None:
+            self._look(verified, 0, 1)
+            self._attempt(self._all[-1], self._finish_gate)
+
     def run_rounds(self) -> None:
         """Time all that are left, in random order in each round, while the budget lasts; the slower half leaves."""
         for number in range(_MOST_ROUNDS):
@@ -143,7 +172,14 @@ class Race:
         """Those of the candidates that are still in the race."""
         return [contestant for contestant in self._all[1:] if contestant.racing]
 
-    def _look(self, setup: Candidate | Split, number: int, total: int) -> None:
+    def _affordable(self, seconds_per_line: float) -> Job:
+        """Return the job with a sample that the baseline reads in its share of the budget, and of each range a line."""
+        sample = self._job.sample
+        cost = seconds_per_line * sum(map(len, sample))
+        share = min(1.0, _ROUND_SHARE * self._budget.seconds / cost) if cost else 1.0
+        return replace(self._job, sample=tuple(_thinned(numbers, share) for numbers in sample))
+
+    def _look(self, setup: Setup, number: int, total: int) -> None:
         contestant = Contestant(setup, self._job, len(self._all))
         self._all.append(contestant)
         self._tell("taking a first look", contestant, number, total)
@@ -240,6 +276,12 @@ class Race:
         able = [one for one in self._all if one.look and not one.rejected and self._passes(one)]
         leader = min(able, key=self._looked).setup.name if able else ""
         self._watcher(Step(doing, contestant.setup.name, done, total, leader, self._budget.left()))
+
+
+def _thinned(numbers: tuple[int, ...], share: float) -> tuple[int, ...]:
+    """Return about ``share`` of the numbers, evenly spread, and at least one of any."""
+    kept = max(1, round(len(numbers) * share))
+    return tuple(numbers[place * len(numbers) // kept] for place in range(min(kept, len(numbers))))
 
 
 def _leave_behind(contestant: Contestant, after: str, behind: float) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from ocrhpi.candidate import Candidate, Split
+from ocrhpi.candidate import Setup
 from ocrhpi.options import Options
 
 __all__ = ["RANGE_EDGES", "RANGE_NAMES", "Change", "GateResult", "Outcome", "Row", "range_of"]
@@ -90,7 +90,7 @@ class Row(Options):
         latency: The same, one line a call, where throughput is asked for under a bound of latency.
     """
 
-    candidate: Candidate | Split
+    candidate: Setup
     outcome: Outcome
     reason: str = ""
     baseline: bool = False

@@ -13,10 +13,12 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from ocrhpi.assembly import export_graphs, open_reader
-from ocrhpi.candidate import Candidate, Split
+from ocrhpi.candidate import Setup
 from ocrhpi.children.serving import peak_memory_mib, run_child
 from ocrhpi.model import load_model
+from ocrhpi.reading.engine import EngineReader
 from ocrhpi.tuning.calibration import load_calibration
+from ocrhpi.tuning.verification import MOST_MARGIN
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:
@@ -28,14 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "main"]
 
-_SETUPS: TypeAdapter[Candidate | Split] = TypeAdapter(Candidate | Split)
+_SETUPS: TypeAdapter[Setup] = TypeAdapter(Setup)
 
 
 class Session:
     """The commands; arguments and values are plain, since they cross a process border as JSON."""
 
     def __init__(self) -> None:
-        self._setup: Candidate | Split | None = None
+        self._setup: Setup | None = None
         self._model: Model | None = None
         self._cache_dir: str | None = None
         self._lines: list[LineImage] = []
@@ -66,9 +68,18 @@ class Session:
         self._reader = open_reader(self._model, self._setup, cache_dir=self._cache_dir)
         return {"load_s": time.perf_counter() - start, "effective": asdict(self._reader.effective)}
 
-    def texts(self, start: int, stop: int) -> list[tuple[str, float]]:
-        """Read the lines from ``start`` to ``stop`` in one call; return text and score of each."""
-        return [(line.text, line.score) for line in self._read(self._lines[start:stop])]
+    def texts(self, start: int, stop: int) -> list[tuple[str, float, float | None]]:
+        """Read the lines from ``start`` to ``stop`` in one call; return text, score and, of a single engine, margin."""
+        lines = self._lines[start:stop]
+        if not isinstance(self._reader, EngineReader):
+            return [(line.text, line.score, None) for line in self._read(lines)]
+        backend = self._reader.backend
+        backend.rival_margin = MOST_MARGIN
+        try:
+            read, margins = self._reader.read_with_margins(lines)
+        finally:
+            backend.rival_margin = 0.0  # what is timed does without
+        return [(line.text, line.score, margin) for line, margin in zip(read, margins, strict=True)]
 
     def time_call(self, numbers: list[int]) -> dict[str, Any]:
         """Read the lines of these numbers in one call; return milliseconds per line, and the texts."""
@@ -84,17 +95,18 @@ class Session:
         texts = [self._read([self._lines[number]])[0].text for number in numbers]
         return {"ms": 1e3 * (time.perf_counter() - start) / len(numbers), "texts": texts}
 
-    def time_engine(self, width: int, calls: int) -> list[float]:
-        """Run the engine alone on one line of ``width`` pixels; return the milliseconds of each call."""
+    def time_engine(self, width: int, calls: int, lines: int) -> list[float]:
+        """Run the engine alone on ``lines`` lines of ``width`` pixels; return each call's milliseconds per line."""
         assert self._reader is not None  # noqa: S101 - load() comes first
         reader = self._reader.engine_for(width)
         line = np.random.default_rng(0).integers(0, 256, (reader.model.spec.height, width, 3), np.uint8)
-        ((batch, widths),) = reader.prepare([LineImage(line)])
+        requests = reader.prepare([LineImage(line)] * lines, batch_size=lines)
         times = []
         for _ in range(calls):
             start = time.perf_counter()
-            reader.backend.run(batch, widths)
-            times.append(1e3 * (time.perf_counter() - start))
+            for request in requests:
+                reader.backend.run(*request)
+            times.append(1e3 * (time.perf_counter() - start) / lines)
         return times
 
     def memory(self) -> float:

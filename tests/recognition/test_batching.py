@@ -4,7 +4,13 @@ import random
 
 import pytest
 
-from ocrhpi.recognition.batching import PlannedBatch, plan_equal_widths, plan_near_widths
+from ocrhpi.recognition.batching import (
+    PlannedBatch,
+    bucket_lines,
+    plan_buckets,
+    plan_equal_widths,
+    plan_near_widths,
+)
 from ocrhpi.values import LineGeometry
 
 
@@ -50,6 +56,22 @@ def test_every_line_occurs_once_and_the_bounds_hold(batch_size: int) -> None:
                 assert len(members) == 1 or sum(members) >= 0.75 * len(members) * batch.width
 
 
+@pytest.mark.parametrize("batch_size", [1, 6, 8, 64])
+def test_buckets_make_few_shapes_of_powers_of_two(batch_size: int) -> None:
+    widths, columns, buckets = random_widths(300), 320 * batch_size, (320, 480, 960, 1920, 3200)
+    plan = plan_buckets(of_widths(widths), columns, buckets)
+    assert sorted(number for batch in plan for number in batch.numbers) == list(range(300))
+    for batch in plan:
+        assert batch.width == next(width for width in buckets if width >= max(widths[n] for n in batch.numbers))
+        assert batch.rows in {1, 2, 4, 8, 16, 32, 64}
+        assert batch.rows / 2 < len(batch.numbers) <= batch.rows <= bucket_lines(batch.width, columns)
+
+
+def test_the_largest_batch_of_a_bucket() -> None:
+    assert [bucket_lines(width, 2560) for width in (320, 480, 2560, 3200)] == [8, 4, 1, 1]
+
+
 def test_nothing_to_plan() -> None:
+    assert plan_buckets([], 320, (320,)) == []
     assert plan_equal_widths([], columns=320) == []
     assert plan_near_widths([], columns=320, step=64) == []

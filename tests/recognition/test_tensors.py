@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from ocrhpi.recognition.geometry import line_geometry
-from ocrhpi.recognition.tensors import to_tensor
+from ocrhpi.recognition.tensors import to_pixels, to_tensor
 from ocrhpi.values import InputSpec, LineGeometry
 
 SPEC = InputSpec()
@@ -49,3 +49,18 @@ def test_views_of_larger_images_are_read_correctly() -> None:
     line = page[10:58, 20:120]
     geometry = LineGeometry(100, 320)
     np.testing.assert_array_equal(to_tensor([line], [geometry], SPEC), to_tensor([line.copy()], [geometry], SPEC))
+
+
+def test_pixels_normalised_are_the_tensor() -> None:
+    chance = np.random.default_rng(0)
+    images = [chance.integers(0, 256, (40, width, 3), np.uint8) for width in (100, 300)]
+    geometries = [LineGeometry(120, 400), LineGeometry(360, 400)]
+    for spec in (SPEC, InputSpec(color="RGB")):
+        pixels = to_pixels(images, geometries, spec)
+        assert (pixels.shape, str(pixels.dtype), pixels.flags.c_contiguous) == ((2, 48, 400, 3), "uint8", True)
+        normalised = ((pixels.astype(np.float32) / 255 - np.float32(0.5)) / np.float32(0.5)).transpose(0, 3, 1, 2)
+        tensor = to_tensor(images, geometries, spec)
+        for row, geometry in enumerate(geometries):
+            inside = geometry.resized_width
+            np.testing.assert_array_equal(normalised[row, ..., :inside], tensor[row, ..., :inside])
+            assert not pixels[row, :, inside:].any()

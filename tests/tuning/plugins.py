@@ -6,16 +6,20 @@ import ctypes
 import os
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ocrhpi.backends.registry import BackendSpec
+from ocrhpi.options import Options
 from tests.fakes import StripeBackend
 
 if TYPE_CHECKING:
     from ocrhpi.backends.base import Effective
-    from ocrhpi.values import Emissions, Tensor, Widths
+    from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
+
+
+DARK = 0.0  # mean of a line's tensor, padding included
 
 
 class Paced(StripeBackend):
@@ -24,9 +28,9 @@ class Paced(StripeBackend):
     name = "paced"
     ms = 4.0
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
         time.sleep(self.ms * len(batch) / 1e3)
-        return super()._run(batch, widths)
+        return super()._run(batch, widths, contents)
 
 
 class Normal(Paced):
@@ -46,17 +50,17 @@ class Slow(Paced):
 class Segfault(Paced):
     name = "segfault"
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
         ctypes.string_at(0)
-        return super()._run(batch, widths)
+        return super()._run(batch, widths, contents)
 
 
 class Hang(Paced):
     name = "hang"
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
         time.sleep(600)
-        return super()._run(batch, widths)
+        return super()._run(batch, widths, contents)
 
 
 class Exits(Paced):
@@ -69,8 +73,8 @@ class Exits(Paced):
 class WrongText(Quick):
     name = "wrong"
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
-        emissions = super()._run(batch, widths)
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+        emissions = super()._run(batch, widths, contents)
         indices = emissions.indices.copy()
         indices[:, 5:] = np.where(indices[:, 5:] > 1, indices[:, 5:] - 1, indices[:, 5:])
         return replace(emissions, indices=indices)
@@ -81,8 +85,8 @@ class SilentlyLow(Quick):
 
     name = "silent"
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
-        emissions = super()._run(batch, widths)
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+        emissions = super()._run(batch, widths, contents)
         return replace(emissions, probs=emissions.probs + np.float32(0.01))
 
 
@@ -98,12 +102,35 @@ class Moody(Quick):
 
     name = "moody"
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
-        emissions = super()._run(batch, widths)
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+        emissions = super()._run(batch, widths, contents)
         return replace(emissions, indices=np.roll(emissions.indices, 1 if len(batch) == 3 else 0, axis=1) * 1)
 
 
-BACKENDS = (Normal, Quick, Slow, Segfault, Hang, Exits, WrongText, SilentlyLow, HonestlyLow, Moody)
+class RoughOptions(Options):
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Rough(Quick):
+    """Of low precision and quick; reads dark lines otherwise, and hesitates there."""
+
+    name = "rough"
+    options_type = RoughOptions
+    options: RoughOptions
+
+    def _open(self) -> Effective:
+        return replace(super()._open(), precision=self.options.precision)
+
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+        emissions = super()._run(batch, widths, contents)
+        dark = batch.mean(axis=(1, 2, 3)) < DARK
+        indices = emissions.indices.copy()
+        indices[dark, 5] = indices[dark, 5] % 3 + 4
+        probs = np.where(dark[:, None], np.float32(0.55), np.float32(0.99)) * np.ones_like(emissions.probs)
+        return replace(emissions, indices=indices, probs=probs)
+
+
+BACKENDS = (Normal, Quick, Slow, Segfault, Hang, Exits, WrongText, SilentlyLow, HonestlyLow, Moody, Rough)
 
 
 def _spec(backend: type[Paced]) -> BackendSpec:
@@ -112,4 +139,4 @@ def _spec(backend: type[Paced]) -> BackendSpec:
 
 
 SPECS = {backend.name: _spec(backend) for backend in BACKENDS}
-NORMAL, QUICK, SLOW, SEGFAULT, HANG, EXITS, WRONG, SILENT, HONEST, MOODY = SPECS.values()
+NORMAL, QUICK, SLOW, SEGFAULT, HANG, EXITS, WRONG, SILENT, HONEST, MOODY, ROUGH = SPECS.values()

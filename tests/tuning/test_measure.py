@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.candidate import Candidate, Split
+from ocrhpi.candidate import Candidate, Split, Verified
 from ocrhpi.model import Model, load_model
 from ocrhpi.tuning import contestant
 from ocrhpi.tuning.calibration import load_calibration
@@ -17,6 +17,7 @@ from ocrhpi.tuning.measure import measure
 from ocrhpi.tuning.progress import Budget
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.race import best_split
+from ocrhpi.tuning.verification import LEAST_MARGIN
 from tests.tuning.plugins import SPECS
 
 if TYPE_CHECKING:
@@ -55,6 +56,36 @@ def run(
         watcher=steps.append,
     )
     return {row.candidate.backend: row for row in rows if isinstance(row.candidate, Candidate)}, rows, steps
+
+
+@pytest.mark.usefixtures("plugins")
+def test_a_low_precision_that_tells_where_it_hesitates_wins_verified(model: Model) -> None:
+    rough = Candidate(backend="rough", device="cpu", options={"precision": "bf16"})
+    entrants = CandidateList(NORMAL, (rough,), ())
+    rows = measure(model, entrants, load_calibration(), Question(), Budget(60))
+    alone, verified = rows[1:3]
+    assert alone.gate is not None
+    assert 0 < alone.gate.changed < alone.gate.lines
+    assert isinstance(verified.candidate, Verified)
+    assert (verified.candidate.low, verified.candidate.full) == (rough, NORMAL)
+    assert verified.candidate.threshold == LEAST_MARGIN
+    assert 0.4 < verified.candidate.break_even < 0.9
+    assert verified.gate is not None
+    assert verified.gate.changed == 0
+    assert verified.effective is not None
+    assert verified.effective["precision"] == "bf16+fp32"
+    choice = choose(rows, Question())
+    assert rows[choice.winner] is verified
+
+
+@pytest.mark.usefixtures("plugins")
+def test_of_a_slow_model_fewer_lines_are_the_reference(model: Model) -> None:
+    by_name, rows, _ = run(model, ["quick"], seconds=0.2)  # normal mode alone takes 0.8 s for all lines
+    gate = by_name["normal"].gate
+    assert gate is not None
+    assert 0 < gate.lines < len(load_calibration().lines)
+    assert len(by_name["normal"].samples) >= MIN_ROUNDS
+    assert choose(rows, Question()).winner == 0
 
 
 @pytest.mark.usefixtures("plugins")

@@ -1,0 +1,76 @@
+"""Verification as a contestant: which pair to try, and the threshold that the calibration lines ask for.
+
+The figures are of docs/decisions/0022-verified-low-precision.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocrhpi.candidate import Candidate, Verified
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ocrhpi.tuning.gate import ReadLine
+
+__all__ = ["LEAST_MARGIN", "MOST_MARGIN", "best_verified", "threshold_of"]
+
+LEAST_MARGIN = 0.2
+"""Least threshold: of lines that changed, few may be among the calibration lines, and none of the doubtful ones."""
+
+MOST_MARGIN = 0.6
+"""Largest threshold: beyond it so many lines are in doubt that nothing is gained."""
+
+_SAFETY = 1.25
+_LEAST_GAIN = 1.1  # times as fast as full precision that the pair must promise
+
+
+def threshold_of(low: Sequence[ReadLine], reference: Sequence[ReadLine]) -> float | None:
+    """Return the threshold at which every calibration line that changed is read again, with a safety factor.
+
+    Args:
+        low: What a candidate read that may change text, with margins.
+        reference: What normal mode read on the same lines.
+
+    Returns:
+        None if a line changed that no threshold up to `MOST_MARGIN` would have caught, or margins are not known.
+    """
+    needed = 0.0
+    for line, expected in zip(low, reference, strict=True):
+        if line.margin is None:
+            return None
+        if line.text != expected.text:
+            needed = max(needed, line.margin)
+    threshold = max(LEAST_MARGIN, _SAFETY * needed)
+    return threshold if threshold <= MOST_MARGIN else None
+
+
+def best_verified(
+    lows: Iterable[tuple[Candidate, float, Sequence[ReadLine]]],
+    full: tuple[Candidate, float],
+    reference: Sequence[ReadLine],
+) -> Verified | None:
+    """Return the pair that promises most over ``full`` alone; None if none promises enough.
+
+    Args:
+        lows: Candidates that may change text, their milliseconds per line, and what they read.
+        full: The best candidate of the same text, and its milliseconds per line.
+        reference: What normal mode read.
+    """
+    best, least = None, full[1] / _LEAST_GAIN
+    for low, ms, read in lows:
+        threshold = threshold_of(read, reference[: len(read)])
+        if threshold is None:
+            continue
+        again = sum(line.margin is not None and line.margin < threshold for line in read) / len(read)
+        promised = ms + again * full[1]
+        if promised < least:
+            least = promised
+            best = Verified(low=low, full=full[0], threshold=round(threshold, 3), break_even=_break_even(ms, full[1]))
+    return best
+
+
+def _break_even(low_ms: float, full_ms: float) -> float:
+    """Return the share of lines read again at which low + share * full = full."""
+    return round(max(0.0, 1 - low_ms / full_ms), 3)
