@@ -1,0 +1,165 @@
+"""Engines on disk, under a key that names all that they depend on, and the timings of earlier builds beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import platform
+import re
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ocrhpi.backends.trt.build import typing_of
+from ocrhpi.backends.trt.names import NAME
+from ocrhpi.cache import CACHE_VARIABLE, cache_root
+from ocrhpi.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ocrhpi.backends.trt.build import BuildSettings
+    from ocrhpi.backends.trt.gpu import Gpu
+    from ocrhpi.backends.trt.names import TensorRt
+
+__all__ = ["FORMAT", "EngineCache", "StoredEngine", "engine_key"]
+
+FORMAT = 1
+"""Part of every key; to be raised when engines are built differently."""
+
+_log = logging.getLogger("ocrhpi.tensorrt")
+
+
+def engine_key(trt: TensorRt, gpu: Gpu, file: Path, settings: BuildSettings) -> dict[str, Any]:
+    """Return all that an engine depends on, as plain values. How long its build may take is no part of it."""
+    builder = {name: value for name, value in asdict(settings).items() if name not in {"seconds", "profiles"}}
+    return {
+        "format": FORMAT,
+        "onnx_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "profiles": [str(profile) for profile in settings.profiles],
+        **builder,
+        "typing": typing_of(trt),
+        "tensorrt": str(trt.__version__),
+        "compute_capability": gpu.compute_capability,
+        "gpu": gpu.name,
+        "multiprocessors": gpu.multiprocessors,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+@dataclass(frozen=True)
+class StoredEngine:
+    """An engine that was kept.
+
+    Attributes:
+        engine: The serialised engine.
+        seconds: How long its build took.
+    """
+
+    engine: bytes
+    seconds: float
+
+
+class EngineCache:
+    """The files of one engine: the engine, its key as JSON, and the timings that all engines of this GPU share.
+
+    Args:
+        key: See `engine_key`.
+        label: Begins the file names, for people.
+    """
+
+    def __init__(self, key: Mapping[str, Any], label: str) -> None:
+        self._key = dict(key)
+        machine = f"{key['gpu']}-sm{key['compute_capability']}-{key['multiprocessors']}mp-tensorrt-{key['tensorrt']}"
+        self.directory = cache_root() / "tensorrt" / _file_name(machine)
+        digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
+        stem = f"{_file_name(label)}-{digest[:16]}"
+        self.engine_file = self.directory / f"{stem}.engine"
+        self.key_file = self.directory / f"{stem}.json"
+        self.timings_file = self.directory / "timings.cache"
+
+    def read(self) -> tuple[StoredEngine | None, str]:
+        """Return the engine, or None and why there is none; an empty reason if none was ever kept."""
+        try:
+            record = json.loads(self.key_file.read_text("utf-8"))
+            engine = self.engine_file.read_bytes()
+            if record["key"] != self._key:
+                return None, "its key is another one"
+            if record["engine_sha256"] != hashlib.sha256(engine).hexdigest():
+                return None, "it is damaged"
+            return StoredEngine(engine, float(record["build_seconds"])), ""
+        except FileNotFoundError:
+            return None, ""
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return None, f"{type(error).__name__}: {error}"
+
+    def store(self, engine: bytes, seconds: float) -> str:
+        """Keep a new engine; return why that failed, or an empty text."""
+        record = {
+            "key": self._key,
+            "engine_sha256": hashlib.sha256(engine).hexdigest(),
+            "build_seconds": round(seconds, 1),
+        }
+        try:
+            _write(self.engine_file, engine)
+            _write(self.key_file, json.dumps(record, indent=2).encode())
+        except OSError as error:
+            return f"the engine could not be kept, and will be built again: {error}"
+        return ""
+
+    def read_timings(self) -> bytes:
+        """Return the timing cache of earlier builds; empty if there is none."""
+        try:
+            return self.timings_file.read_bytes()
+        except OSError:  # timings only save time
+            return b""
+
+    def store_timings(self, timings: bytes) -> None:
+        """Keep the timing cache of a build."""
+        try:
+            _write(self.timings_file, timings)
+        except OSError as error:
+            _log.warning("TensorRT's timings could not be kept: %s", error)
+
+    @contextmanager
+    def building(self, seconds: float | None) -> Iterator[None]:
+        """Be the only process that builds for this GPU: builds measure, and disturb each other.
+
+        Args:
+            seconds: How long to wait for another process; None: as long as it takes.
+
+        Raises:
+            BackendError: The cache cannot be written, or the other process took too long.
+        """
+        from filelock import FileLock, Timeout  # noqa: PLC0415 - a kept engine needs no lock
+
+        lock = FileLock(self.directory / ".lock", timeout=-1 if seconds is None else seconds)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            problem = f"another process has been building for this GPU for {seconds:g} s; try again when it is done"
+            raise BackendError(NAME, problem) from error
+        except OSError as error:
+            problem = f"engines cannot be kept in {self.directory} ({error}); set {CACHE_VARIABLE} to a writable folder"
+            raise BackendError(NAME, problem) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write so that readers see all of it or nothing; only one process writes, see `EngineCache.building`."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", text)
