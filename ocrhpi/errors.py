@@ -7,11 +7,15 @@ OcrhpiError
 │   ├── ModelFormatError       (ValueError)         a model file says something we cannot use
 │   ├── UnknownModel           (ValueError)         not the name of an official model
 │   ├── DownloadError          (OSError)            no source gave the model
+│   ├── BundleError            (ValueError)         an edge bundle is damaged, incomplete or not one
 │   └── ExportError            (RuntimeError)       a model could not be exported to ONNX, or reads differently there
 ├── InputError
 │   ├── UnsupportedInput       (TypeError)          an object that is no image, path, URL or list of these
 │   └── UnreadableInput        (ValueError)         a file, URL or array that cannot be read as text lines
 ├── TuningError                (RuntimeError)       nothing could be measured, since normal mode does not run
+├── RequestRefused             (RuntimeError)       a request that a server does not answer with a result
+├── WorkerFailed               (RuntimeError)       a process that reads a part of a batch failed or died
+├── MissingExtra               (ImportError)        the packages of an extra of ocrhpi are not installed
 ├── OptionError                (ValueError)         an unknown or unfitting option
 └── BackendError               (RuntimeError)
     ├── UnknownBackend         (ValueError)         no backend of that name is registered
@@ -40,19 +44,23 @@ __all__ = [
     "BackendMismatch",
     "BackendUnavailable",
     "BatchError",
+    "BundleError",
     "DownloadError",
     "ExportError",
     "InputError",
+    "MissingExtra",
     "ModelError",
     "ModelFormatError",
     "ModelNotFound",
     "OcrhpiError",
     "OptionError",
+    "RequestRefused",
     "TuningError",
     "UnknownBackend",
     "UnknownModel",
     "UnreadableInput",
     "UnsupportedInput",
+    "WorkerFailed",
     "nearest",
 ]
 
@@ -147,6 +155,21 @@ class DownloadError(ModelError, OSError):
         self.reasons = dict(reasons)
 
 
+class BundleError(ModelError, ValueError):
+    """An edge bundle that is damaged, incomplete, of another version, or no bundle at all.
+
+    Args:
+        path: The bundle.
+        part: The file in it, or what else of it is at fault.
+        problem: What was received and what was expected; a sentence without the final full stop.
+    """
+
+    def __init__(self, path: Path | str, part: str, problem: str) -> None:
+        super().__init__(_ended(f"{path}: {part}: {problem}"))
+        self.path = str(path)
+        self.part = part
+
+
 class ExportError(ModelError, RuntimeError):
     """A model could not be exported to ONNX, or the exported graph does not read what its source reads.
 
@@ -223,6 +246,47 @@ class TuningError(OcrhpiError, RuntimeError):
     def __init__(self, model: str, problem: str) -> None:
         super().__init__(_ended(f"{model}: tuning: {problem}"))
         self.model = model
+
+
+class RequestRefused(OcrhpiError, RuntimeError):
+    """A request that a server answers with an error and not with a result.
+
+    Args:
+        status: HTTP status of the answer.
+        problem: What was received and what was expected; a sentence without the final full stop.
+        retry_after_s: After how many seconds the same request may succeed; None: it is to be changed first.
+    """
+
+    def __init__(self, status: int, problem: str, retry_after_s: int | None = None) -> None:
+        super().__init__(_ended(problem))
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class WorkerFailed(OcrhpiError, RuntimeError):
+    """A process that reads a part of a batch reported an error, or died again and again.
+
+    Args:
+        worker: Name of the process.
+        problem: What happened; a sentence without the final full stop.
+    """
+
+    def __init__(self, worker: str, problem: str) -> None:
+        super().__init__(_ended(f"worker {worker}: {problem}"))
+        self.worker = worker
+
+
+class MissingExtra(OcrhpiError, ImportError):
+    """Packages that only an extra of ocrhpi installs cannot be imported.
+
+    Args:
+        extra: Name of the extra.
+        reason: Why they cannot be imported; a phrase.
+    """
+
+    def __init__(self, extra: str, reason: str) -> None:
+        super().__init__(f"{reason}; install what is needed with: pip install 'ocrhpi[{extra}]'.")
+        self.extra = extra
 
 
 class BackendError(OcrhpiError, RuntimeError):

@@ -16,6 +16,15 @@ _CGROUP_V1 = (Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/
 _CGROUP_MEMORY = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _CPU_INFO = Path("/proc/cpuinfo")
 _NVIDIA = Path("/proc/driver/nvidia")
+_DEVICES = Path("/dev")
+# Where the driver puts its library: on Linux, mounted into containers, under WSL, and on Windows.
+_DRIVER_FOLDERS = (
+    *(Path("/usr/lib/x86_64-linux-gnu"), Path("/usr/lib/aarch64-linux-gnu"), Path("/usr/lib64")),
+    *(Path("/usr/local/nvidia/lib64"), Path("/usr/lib/wsl/lib")),
+    Path(os.environ.get("SYSTEMROOT", "C:/Windows")) / "System32",
+)
+_DRIVER_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
+_SOME_GPU = "NVIDIA GPU"
 
 # The kernel writes one record a core, and asks each core for its clock to do so; the first record says all.
 _FIRST_RECORD = 8192
@@ -46,19 +55,22 @@ def describe_machine() -> dict[str, Any]:
 
     Returns:
         ``cpu`` (name), ``cpu_flags`` (instruction sets that engines choose their kernels by), ``usable_cores``,
-        ``memory_gib`` (of the machine or of its cgroup, rounded), ``os``, ``gpus`` (names) and ``gpu_driver``
-        (version); the last two know NVIDIA on Linux.
+        ``memory_gib`` (of the machine or of its cgroup, rounded), ``os``, ``gpus`` (names of those of NVIDIA, without a
+        name where the driver tells none), ``gpu_driver`` (its version), and ``gpu_visible`` (``CUDA_VISIBLE_DEVICES``,
+        which decides what is ``gpu:0``; None where it is not set).
     """
     facts = _cpu_facts()
     flags = set((facts.get("flags") or facts.get("Features") or "").split())  # x86 and ARM
+    gpus = _gpus()
     return {
         "cpu": _cpu_name(facts),
         "cpu_flags": [flag for flag in _TELLING_FLAGS if flag in flags],
         "usable_cores": usable_cores(),
         "memory_gib": _memory_gib(),
         "os": f"{platform.system()} {platform.machine()}",
-        "gpus": _gpus(),
-        "gpu_driver": _gpu_driver(),
+        "gpus": gpus,
+        "gpu_driver": _gpu_driver() if gpus else None,
+        "gpu_visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }
 
 
@@ -119,23 +131,38 @@ def _number_in(path: Path) -> int:
 
 
 def _gpus() -> list[str]:
-    names = []
+    """Return the names of NVIDIA's GPUs, in the order of their addresses on the bus."""
     try:
-        for path in sorted(_NVIDIA.glob("gpus/*/information")):
-            match = re.search(r"^Model:\s*(.+?)\s*$", path.read_text("utf-8", "replace"), re.MULTILINE)
-            names.append(match[1] if match else "unknown")
+        found = sorted(_NVIDIA.glob("gpus/*/information"))
+        names = [re.search(r"^Model:\s*(.+?)\s*$", path.read_text("utf-8", "replace"), re.MULTILINE) for path in found]
+        if names:
+            return [match[1] if match else "unknown" for match in names]
+        # Containers may have the devices without the driver's files in /proc.
+        devices = [path for path in _DEVICES.glob("nvidia[0-9]*") if path.name.removeprefix("nvidia").isdigit()]
     except OSError:
-        pass
-    return names
+        return []
+    if devices:
+        return [_SOME_GPU] * len(devices)
+    # WSL and Windows have neither; the driver's library is installed with the driver alone.
+    elsewhere = (folder / name for folder in _DRIVER_FOLDERS[-2:] for name in _DRIVER_LIBRARIES)
+    return [_SOME_GPU] if any(path.is_file() for path in elsewhere) else []
 
 
 def _gpu_driver() -> str | None:
     try:
         text = (_NVIDIA / "version").read_text("utf-8", "replace")
+        match = re.search(r"\b\d{3,}(?:\.\d+)+\b", text.partition("\n")[0])
+        if match:
+            return match[0]
     except OSError:
-        return None
-    match = re.search(r"\b\d{3,}(?:\.\d+)+\b", text.partition("\n")[0])
-    return match[0] if match else None
+        pass
+    # The library's file name ends in the version.
+    versions = (
+        path.name.removeprefix("libcuda.so.")
+        for folder in _DRIVER_FOLDERS
+        for path in sorted(folder.glob("libcuda.so.[0-9]*.[0-9]*"))
+    )
+    return next(versions, None)
 
 
 def load_average() -> float | None:

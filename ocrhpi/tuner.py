@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import ocrhpi
 from ocrhpi.backends.device import parse_device
-from ocrhpi.backends.registry import backend_specs
 from ocrhpi.errors import OptionError, TuningError
 from ocrhpi.export.exporter import EXPORTER_VERSION
 from ocrhpi.machine import describe_machine, load_average
 from ocrhpi.options import parse_options
 from ocrhpi.tuning.calibration import calibration_digest, load_calibration
-from ocrhpi.tuning.candidates import list_candidates
+from ocrhpi.tuning.candidates import default_device, list_candidates
 from ocrhpi.tuning.choose import choose
 from ocrhpi.tuning.key import differences, key_of
 from ocrhpi.tuning.progress import Budget
@@ -46,8 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "find_or_tune", "made_before", "plan", "tune"]
 
 _log = logging.getLogger("ocrhpi")
-
-_GPU_PACKAGES = ("paddlepaddle-gpu", "onnxruntime-gpu")
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
         OptionError: The device, a grid or the calibration folder does not fit, or no engine is installed.
     """
     machine = describe_machine()
-    device = str(parse_device(config.device or device or _default_device(machine)))
+    device = str(parse_device(config.device or device or _default_device(model, config, machine)))
     question = parse_options(Question, config.question_options())
     entrants = list_candidates(
         model,
@@ -96,6 +93,8 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
         backend=config.backend,
         options=config.backend_options,
         may_convert=config.auto_paddle2onnx,
+        precision=config.precision,
+        machine=machine,
     )
     key = key_of(
         model=model.fingerprint,
@@ -107,7 +106,9 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
         device=device,
         versions={"ocrhpi": ocrhpi.__version__, "exporter": EXPORTER_VERSION},
     )
-    limits = config.model_dump(include={"backend", "backend_config", "backend_configs", "auto_paddle2onnx"})
+    limits = config.model_dump(
+        include={"backend", "backend_config", "backend_configs", "auto_paddle2onnx", "precision"},
+    )
     place = place_of(model, question, device, config.calibration_dir, limits=limits, cache_dir=config.cache_dir)
     return Plan(model, config, device, entrants, question, key, place)
 
@@ -209,8 +210,5 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
     )
 
 
-def _default_device(machine: dict[str, Any]) -> str:
-    if not machine["gpus"]:
-        return "cpu"
-    installed = {name for spec in backend_specs().values() for name in spec.installed}
-    return "gpu:0" if installed.intersection(_GPU_PACKAGES) else "cpu"
+def _default_device(model: Model, config: HpiConfig, machine: dict[str, Any]) -> str:
+    return default_device(model, backend=config.backend, may_convert=config.auto_paddle2onnx, machine=machine)

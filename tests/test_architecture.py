@@ -27,13 +27,13 @@ ARROWS = {
     "model": {"onnx_metadata"},
     "catalog": {"cache", "onnx_metadata"},
     "recognition": set(),
-    "backends": {"model", "machine"},
+    "backends": {"cache", "model", "machine", "onnx_metadata"},
     "save_names": set(),
     "pictures": set(),
     "results": {"pictures", "save_names"},
     "reading": {"recognition", "backends", "model"},
     "predictor": {"reading", "recognition", "backends", "model", "results"},
-    "assembly": {"candidate", "reading", "backends", "export", "model", "onnx_metadata"},
+    "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "onnx_metadata"},
     "cache": set(),
     "export": {"backends", "cache", "model", "recognition"},
     "candidate": set(),
@@ -45,13 +45,26 @@ ARROWS = {
     "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning", "__init__"},
     "report": {"bench", "candidate", "catalog", "display", "tuning"},
     "evaluation": {"bench", "predictor", "recognition", "tuning"},
+    "edge": {"backends", "machine", "recognition"},
+    "bundle": {"assembly", "cache", "candidate", "catalog", "edge", "export", "model", "reading", "tuning", "__init__"},
     "loader": {"assembly", "candidate", "catalog", "hpi_config", "model", "predictor", "reading", "tuner", "tuning"},
     "text_recognition": {
         *("backends", "display", "hpi_config", "loader", "paddlex_options", "predictor", "recognition", "results"),
     },
+    "batch": {
+        *("children", "hpi_config", "loader", "machine", "model", "predictor", "recognition", "tuner", "tuning"),
+    },
+    "integrations": {
+        *("backends", "batch", "cache", "display", "export", "hpi_config", "loader", "machine", "model", "reading"),
+        *("recognition", "serving", "tuning"),
+    },
+    "serving": {
+        *("backends", "hpi_config", "loader", "predictor", "reading", "recognition", "tuning", "__init__"),
+    },
     "cli": {
         *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"),
-        *("bench", "display", "evaluation", "hpi_config", "report", "tuner"),
+        *("bench", "display", "evaluation", "hpi_config", "report", "tuner", "bundle", "edge", "integrations"),
+        *("batch", "machine", "serving"),
     },
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
 }
@@ -96,7 +109,13 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=name)
 def test_engines_are_imported_by_their_backend_alone_and_inside_functions(path: Path) -> None:
-    own = {path.stem.removesuffix("_")} if path.parent.name == "backends" else set()
+    own = {path.stem.removesuffix("_")} if path.parent.name in {"backends", "edge"} else set()
+    if path.parent.name == "integrations":
+        own = {"ray"}
+    if path.parent.name == "paddlex" and path.stem == "graphs":
+        own = {"onnxruntime", "openvino"}  # networks that read no text, which no backend takes (docs/decisions/0017)
+    if own == {"tensorrt"}:
+        own.add("pycuda")  # TensorRT leaves memory and streams to others
     if path.parent.name == "export":
         own = {"onnx", "onnxruntime"}  # to edit graphs and to probe their shapes; engines are run through backends
     assert {module.split(".")[0] for module in imports(path)} & ENGINES <= own

@@ -82,6 +82,10 @@ def empty_host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A host that says nothing; what it should say goes into the returned folder."""
     monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(machine, "_NVIDIA", tmp_path / "nvidia")
+    monkeypatch.setattr(machine, "_DEVICES", tmp_path / "dev")
+    folders = ("lib", "wsl", "System32")
+    monkeypatch.setattr(machine, "_DRIVER_FOLDERS", tuple(tmp_path / name for name in folders))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(machine, "_CGROUP_MEMORY", (tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes"))
     monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4_000_000}.__getitem__, raising=False)
     return tmp_path
@@ -128,6 +132,45 @@ def test_gpus(empty_host: Path, kernel_module: str) -> None:
     assert found["gpu_driver"] == "550.54.15"
 
 
+def test_gpus_of_a_container_that_has_their_devices_alone(empty_host: Path) -> None:
+    (empty_host / "dev").mkdir()
+    for name in ("nvidia0", "nvidia3", "nvidiactl", "nvidia-uvm", "nvidia0x"):
+        (empty_host / "dev" / name).touch()
+    (empty_host / "lib").mkdir()
+    for name in ("libcuda.so", "libcuda.so.1", "libcuda.so.580.65.06"):
+        (empty_host / "lib" / name).touch()
+    found = machine.describe_machine()
+    assert found["gpus"] == ["NVIDIA GPU", "NVIDIA GPU"]
+    assert found["gpu_driver"] == "580.65.06"
+
+
+@pytest.mark.parametrize(("folder", "name"), [("wsl", "libcuda.so.1"), ("System32", "nvcuda.dll")])
+def test_a_gpu_that_the_drivers_library_alone_tells_of(empty_host: Path, folder: str, name: str) -> None:
+    (empty_host / folder).mkdir()
+    (empty_host / folder / name).touch()
+    found = machine.describe_machine()
+    assert found["gpus"] == ["NVIDIA GPU"]
+    assert found["gpu_driver"] is None
+
+
+def test_a_drivers_library_without_a_gpu_is_no_gpu(empty_host: Path) -> None:
+    (empty_host / "lib").mkdir()
+    (empty_host / "lib" / "libcuda.so.1").touch()
+    (empty_host / "lib" / "libcuda.so.580.65.06").touch()
+    found = machine.describe_machine()
+    assert (found["gpus"], found["gpu_driver"]) == ([], None)
+
+
+@pytest.mark.parametrize("visible", ["", "1", "GPU-8932f937"])
+def test_which_gpus_cuda_shows_is_told_as_it_stands(
+    empty_host: Path, monkeypatch: pytest.MonkeyPatch, visible: str
+) -> None:
+    assert not list(empty_host.iterdir())
+    assert machine.describe_machine()["gpu_visible"] is None
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert machine.describe_machine()["gpu_visible"] == visible
+
+
 def test_a_host_that_says_nothing_or_nonsense(empty_host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sysconf")
     monkeypatch.setenv("PROCESSOR_IDENTIFIER", "Some CPU")
@@ -137,6 +180,7 @@ def test_a_host_that_says_nothing_or_nonsense(empty_host: Path, monkeypatch: pyt
         "memory_gib": None,
         "gpus": [],
         "gpu_driver": None,
+        "gpu_visible": None,
     }
     assert machine.describe_machine().items() >= expected.items()
     (empty_host / "cpuinfo").write_bytes(b"\xff\xfe" * 9999)

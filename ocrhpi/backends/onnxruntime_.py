@@ -1,60 +1,45 @@
-"""Backend ``onnxruntime``: ONNX Runtime in FP32, on a CPU or an NVIDIA GPU."""
+"""Backend ``onnxruntime``: ONNX Runtime on a CPU, or on an NVIDIA GPU by CUDA, TensorRT or TensorRT for RTX."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
-
-from pydantic import Field
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.device import Device
-from ocrhpi.backends.onnx_io import GraphInterface, onnx_file
-from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
-from ocrhpi.machine import usable_cores
-from ocrhpi.options import Options
+from ocrhpi.backends.gpu import gpu_reason
+from ocrhpi.backends.onnx_io import onnx_file
+from ocrhpi.backends.ort.names import INSTALL, NAME
+from ocrhpi.backends.ort.options import GPU_PROVIDERS, OnnxRuntimeOptions, check_together
+from ocrhpi.backends.ort.running import GraphRunner, SessionRunner
+from ocrhpi.backends.ort.sessions import Request, open_session
+from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, ModelFormatError
+from ocrhpi.onnx_metadata import read_onnx_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from ocrhpi.backends.ort.names import OnnxRuntime
+    from ocrhpi.backends.ort.options import Provider
+    from ocrhpi.backends.ort.sessions import Opened
     from ocrhpi.model import Model
-    from ocrhpi.values import Emissions, Tensor, Widths
+    from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
 __all__ = ["OnnxRuntimeBackend", "OnnxRuntimeOptions"]
 
-_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-_LEVELS = {
-    "all": "ORT_ENABLE_ALL",
-    "extended": "ORT_ENABLE_EXTENDED",
-    "basic": "ORT_ENABLE_BASIC",
-    "disabled": "ORT_DISABLE_ALL",
+_CPU_SETTINGS = ("inter_op", "spinning", "graph_level", "arena", "requests")
+_GPU_SETTINGS = {
+    "cuda": ("conv_search", "conv_workspace", "nhwc", "cuda_graphs", "pinned", "gpu_memory_mib", "gpu_arena_growth"),
+    "tensorrt": (),
+    "tensorrt-rtx": ("cuda_graphs", "pinned"),
 }
-_FATAL = 4  # log severity; what is less comes as an exception, too
-
-
-class OnnxRuntimeOptions(Options):
-    """Options of ONNX Runtime.
-
-    Attributes:
-        threads: CPU threads that share the work of one operator; None takes the usable cores.
-        inter_op: CPU threads that run operators side by side; above 1 the graph runs in parallel mode.
-        spinning: Let threads without work wait actively: quicker, and it takes cores from everything else.
-        graph_level: How far the graph is optimised.
-        arena: Keep freed CPU memory for the next run.
-        requests: Calls of ``run`` in flight; they share the threads.
-    """
-
-    threads: Annotated[int, Field(ge=1)] | None = None
-    inter_op: Annotated[int, Field(ge=1)] = 1
-    spinning: bool = True
-    graph_level: Literal["all", "extended", "basic", "disabled"] = "all"
-    arena: bool = True
-    requests: Annotated[int, Field(ge=1)] = 1
 
 
 class OnnxRuntimeBackend(Backend):
-    """ONNX Runtime with the CPU or the CUDA execution provider."""
+    """ONNX Runtime with its CPU provider or one of those for NVIDIA GPUs."""
 
-    name = "onnxruntime"
+    name = NAME
     options_type = OnnxRuntimeOptions
     # Its errors derive from Exception alone, and to name them one would have to import it.
     foreign_errors: ClassVar[tuple[type[Exception], ...]] = (Exception,)
@@ -62,9 +47,9 @@ class OnnxRuntimeBackend(Backend):
 
     def __init__(self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(model, device, options)
-        self._session: Any = None
-        self._inputs: list[str] = []
-        self._interface: GraphInterface | None = None
+        check_together(self.options, self.device)
+        self._opened: Opened | None = None
+        self._runner: SessionRunner | None = None
 
     @property
     def parallel_requests(self) -> int:
@@ -74,104 +59,122 @@ class OnnxRuntimeBackend(Backend):
     @property
     def masked(self) -> bool:
         """Whether the graph takes ``widths``."""
-        return self._interface is not None and self._interface.masked
+        return self._opened is not None and self._opened.interface.masked
+
+    @property
+    def takes_pixels(self) -> bool:
+        """Whether the graph takes ``contents``."""
+        return self._opened is not None and self._opened.interface.pixels
+
+    def device_ms(self, rows: int, width: int, calls: int) -> list[float]:
+        """Time the engine without the copies, for profiles.
+
+        Args:
+            rows: Lines of the batch.
+            width: Their width in pixels.
+            calls: How many to time.
+
+        Returns:
+            Milliseconds of each run whose inputs and outputs stay on the device.
+        """
+        assert self._runner is not None  # noqa: S101 - open
+        return self._runner.device_ms(rows, width, calls)
 
     def _open(self) -> Effective:
         file = onnx_file(self.model, self.name)
+        self._check_precision(file)
         onnxruntime = _import_onnxruntime()
-        device = self._choose_device(onnxruntime.get_available_providers())
+        provider, device = self._choose()
         notes: tuple[str, ...] = ()
         try:
-            session = self._load(onnxruntime, str(file), device)
+            request = Request(onnxruntime, self.model, file, provider, device, self.options)
+            opened = open_session(request)
         except BackendError as error:
-            if self.device is not None or device.kind == "cpu":
+            if self.device is not None or provider == "cpu" or self.options.provider != "auto":
                 raise
             notes = (f"no device was asked for; the CPU runs, since the GPU failed: {error}",)
-            device = Device("cpu")
-            session = self._load(onnxruntime, str(file), device)
-        inputs = [tensor.name for tensor in session.get_inputs()]
-        outputs = [tensor.name for tensor in session.get_outputs()]
-        self._interface = GraphInterface.read(file, [{name} for name in inputs], [{name} for name in outputs])
-        self._session, self._inputs = session, inputs
+            request = Request(onnxruntime, self.model, file, "cpu", Device("cpu"), self.options)
+            opened = open_session(request)
+        graphs = self.options.cuda_graphs and request.provider != "cpu"
+        self._runner = (GraphRunner if graphs else SessionRunner)(request, opened)
+        self._opened = opened
+        return self._effective_of(request, opened, (*notes, *opened.notes, *self._warm_up(request)))
+
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+        assert self._opened is not None  # noqa: S101 - open, as run() checked
+        assert self._runner is not None  # noqa: S101
+        interface = self._opened.interface
+        return interface.emissions(self._runner.run(interface.inputs(batch, widths, contents)), self._reduce)
+
+    def _close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+        self._runner = self._opened = None
+
+    def _check_precision(self, file: Path) -> None:
+        try:
+            found = read_onnx_metadata(file).get("precision", "fp32")
+        except ModelFormatError as error:
+            raise BackendError(self.name, f"could not load {file}: {error}") from error
+        if found != self.options.precision:
+            asked = f"precision {self.options.precision}"
+            raise BackendMismatch(self.name, asked, f"the graph {file} is {found}; leave out 'precision', or export it")
+
+    def _choose(self) -> tuple[Provider, Device]:
+        """Return the provider and the device to try."""
+        asked, provider = self.device, self.options.provider
+        if asked is None:
+            if provider == "auto":
+                provider = "cuda" if not gpu_reason(NAME, {"provider": "cuda"}, "gpu:0") else "cpu"
+            asked = Device("gpu" if provider in GPU_PROVIDERS else "cpu")
+        if asked.kind not in {"cpu", "gpu"} or (asked.kind == "cpu" and asked.index):
+            raise BackendMismatch(self.name, f"device {asked.kind}:{asked.index}", "it knows 'cpu' and 'gpu:INDEX'")
+        if provider == "auto":
+            provider = "cuda" if asked.kind == "gpu" else "cpu"
+        return provider, asked
+
+    def _warm_up(self, request: Request) -> tuple[str, ...]:
+        """Run the fixed shapes on a GPU, at least one; return a note if time did not allow for all."""
+        if request.provider == "cpu":
+            return ()
+        assert self._runner is not None  # noqa: S101 - made before
+        left = self._runner.warm_up(self.options.warm_up_s)
+        if not left:
+            return ()
+        return (f"{len(left)} of the fixed shapes were not run within {self.options.warm_up_s:g} s of warm-up",)
+
+    def _effective_of(self, request: Request, opened: Opened, notes: tuple[str, ...]) -> Effective:
+        session, on_cpu = opened.session, request.provider == "cpu"
+        settings: dict[str, Any] = {
+            "provider": request.provider,
+            "providers": session.get_providers(),
+            **self.options.model_dump(include=set(_CPU_SETTINGS)),
+        }
+        if opened.gpu is not None and opened.placement is not None:
+            settings |= {
+                "gpu": opened.gpu.name,
+                "compute_capability": opened.gpu.compute_capability,
+                "nodes": {name: sum(nodes.values()) for name, nodes in opened.placement.items()},
+                **self.options.model_dump(include=set(_GPU_SETTINGS[request.provider])),
+            }
+        if on_cpu and self.options.precision == "fp16":
+            notes = (*notes, "where ONNX Runtime has no FP16 kernel for this CPU, it computes in FP32 between casts")
         return Effective(
             backend=self.name,
-            engine_version=str(onnxruntime.__version__),
-            device=str(device),
-            precision="fp32",
-            threads=session.get_session_options().intra_op_num_threads if device.kind == "cpu" else 0,
-            settings={
-                "providers": session.get_providers(),
-                **self.options.model_dump(include={"inter_op", "spinning", "graph_level", "arena", "requests"}),
-            },
+            engine_version=str(request.onnxruntime.__version__),
+            device=str(request.device),
+            precision=self.options.precision,
+            threads=session.get_session_options().intra_op_num_threads if on_cpu else 0,
+            settings=settings,
             notes=notes,
         )
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
-        assert self._interface is not None  # noqa: S101 - open, as run() checked
-        tensors = (batch,) if widths is None else (batch, widths)
-        outputs = self._session.run(None, dict(zip(self._inputs, tensors, strict=True)))
-        return self._interface.emissions(outputs, self._reduce)
 
-    def _close(self) -> None:
-        self._session = None
-
-    def _choose_device(self, available: list[str]) -> Device:
-        asked = self.device or Device("gpu" if _CUDA in available else "cpu")
-        if asked.kind not in {"cpu", "gpu"} or (asked.kind == "cpu" and asked.index):
-            raise BackendMismatch(self.name, f"device {asked.kind}:{asked.index}", "it knows 'cpu' and 'gpu:INDEX'")
-        if asked.kind == "gpu" and _CUDA not in available:
-            found = f"the installed ONNX Runtime has no {_CUDA}, only {', '.join(available)}"
-            raise BackendMismatch(self.name, f"device {asked}", found)
-        return asked
-
-    def _load(self, onnxruntime: Any, file: str, device: Device) -> Any:  # noqa: ANN401 - untyped
-        providers: list[Any] = [_CPU]
-        if device.kind == "gpu":
-            # TF32 is CUDA's default for FP32 and is not FP32.
-            providers = [(_CUDA, {"device_id": device.index, "use_tf32": 0}), _CPU]
-        options = self._session_options(onnxruntime)
-        try:
-            # Without enable_fallback=0 a provider that fails is replaced, and the fact printed.
-            session = onnxruntime.InferenceSession(file, options, providers=providers, enable_fallback=0)
-        except Exception as error:
-            raise BackendError(self.name, f"could not load {file}: {' '.join(str(error).split())}") from error
-        self._verify(session, device)
-        return session
-
-    def _session_options(self, onnxruntime: Any) -> Any:  # noqa: ANN401
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _FATAL
-        options.intra_op_num_threads = self.options.threads or usable_cores()
-        options.inter_op_num_threads = self.options.inter_op
-        if self.options.inter_op > 1:
-            options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(self.options.spinning)))
-        options.add_session_config_entry("session.inter_op.allow_spinning", str(int(self.options.spinning)))
-        level = _LEVELS[self.options.graph_level]
-        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
-        options.enable_cpu_mem_arena = self.options.arena
-        options.enable_mem_pattern = False  # a plan is kept for every shape, and widths are many
-        return options
-
-    def _verify(self, session: Any, device: Device) -> None:  # noqa: ANN401
-        wanted = _CUDA if device.kind == "gpu" else _CPU
-        providers = session.get_providers()
-        # Shape arithmetic belongs on the CPU, so a GPU session may have the CPU second, but never first;
-        # session.disable_cpu_ep_fallback would refuse every exported graph for it.
-        if providers[0] != wanted:
-            raise BackendMismatch(self.name, f"device {device}", f"ONNX Runtime runs on {', '.join(providers)}")
-        if device.kind == "gpu":
-            options = session.get_provider_options()[_CUDA]
-            got = {name: options.get(name) for name in ("device_id", "use_tf32")}
-            if got != {"device_id": str(device.index), "use_tf32": "0"}:
-                raise BackendMismatch(self.name, f"device {device} in FP32", f"ONNX Runtime runs with {got}")
-
-
-def _import_onnxruntime() -> Any:  # noqa: ANN401
+def _import_onnxruntime() -> OnnxRuntime:
     try:
-        import onnxruntime  # noqa: PLC0415 - engines are imported only by the backend that is opened
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a GPU that is not there; whoever asks for it gets an error
+            import onnxruntime  # noqa: PLC0415 - engines are imported only by the backend that is opened
     except ImportError as error:
-        raise BackendUnavailable(
-            "onnxruntime", f"it does not import: {error}", "pip install 'ocrhpi[onnxruntime]'"
-        ) from error
+        raise BackendUnavailable(NAME, f"it does not import: {error}", INSTALL) from error
     return onnxruntime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,7 +12,10 @@ from pydantic import Field
 
 from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.device import Device
-from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelFormatError, ModelNotFound
+from ocrhpi.backends.gpu import gpu_reason
+from ocrhpi.backends.paddle_gpu import enable_tensorrt, forbid_paddle_tf32, gpu_settings, tensorrt_cache
+from ocrhpi.backends.tf32 import forbid_tf32
+from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelFormatError, ModelNotFound, OptionError
 from ocrhpi.machine import usable_cores
 from ocrhpi.options import Options
 
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocrhpi.model import Model
-    from ocrhpi.values import Emissions, Probabilities, Tensor, Widths
+    from ocrhpi.values import Contents, Emissions, NetworkInput, Probabilities, Widths
 
 __all__ = ["PaddleBackend", "PaddleOptions"]
 
@@ -38,6 +42,8 @@ class PaddleOptions(Options):
         onednn_cache_capacity: Input shapes whose oneDNN primitives are kept. Unbounded caches look like a leak.
         new_ir: Run the graph in Paddle's PIR representation. False is the older one, faster for some old graphs.
         new_executor: Run with the new executor; PIR needs it.
+        tensorrt: On a GPU, run what it can by TensorRT, where Paddle was built with it; for ``.pdmodel`` alone.
+        precision: Precision of TensorRT's arithmetic; Paddle itself runs FP32.
     """
 
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -45,6 +51,8 @@ class PaddleOptions(Options):
     onednn_cache_capacity: Annotated[int, Field(ge=1)] = 10
     new_ir: bool = True
     new_executor: bool = True
+    tensorrt: bool = False
+    precision: Literal["fp32", "fp16"] = "fp32"
 
 
 @dataclass
@@ -53,7 +61,7 @@ class _Loaded:
     input: Any
     output: Any
 
-    def infer(self, batch: Tensor) -> Probabilities:
+    def infer(self, batch: NetworkInput) -> Probabilities:
         self.input.reshape(batch.shape)
         self.input.copy_from_cpu(batch)
         self.predictor.run()
@@ -71,6 +79,7 @@ class PaddleBackend(Backend):
 
     def __init__(self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(model, device, options)
+        self._check_together()
         self._loaded: _Loaded | None = None
 
     def _open(self) -> Effective:
@@ -87,8 +96,12 @@ class PaddleBackend(Backend):
                 f"{graph.name} is PIR, which only the new executor runs",
             )
         _refuse_what_crashes_paddle(graph)
+        if self._may_use_gpu:
+            forbid_tf32(self.name)  # before Paddle loads NVIDIA's libraries
         paddle = _import_paddle()
         device = self._choose_device(paddle)
+        if self.options.tensorrt and device.kind != "gpu":
+            raise BackendMismatch(self.name, "tensorrt=True", "this Paddle finds no GPU")
         onednn = False
         notes: tuple[str, ...] = ()
         if device.kind == "cpu" and self.options.onednn:
@@ -100,18 +113,19 @@ class PaddleBackend(Backend):
             backend=self.name,
             engine_version=str(paddle.__version__),
             device=str(device),
-            precision="fp32",
+            precision=self.options.precision,
             threads=self._threads if device.kind == "cpu" else 0,
             settings={
                 "onednn": onednn,
-                "new_ir": self.options.new_ir,
+                "new_ir": self._new_ir,
                 "new_executor": self.options.new_executor,
+                **(self._gpu_settings(paddle, device) if device.kind == "gpu" else {}),
             },
             notes=notes,
         )
 
-    def _run(self, batch: Tensor, widths: Widths | None) -> Emissions:
-        assert widths is None  # noqa: S101 - no Paddle graph is masked
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+        assert widths is None and contents is None  # noqa: S101, PT018 - no Paddle graph takes them
         assert self._loaded is not None  # noqa: S101 - open, as run() checked
         return self._reduce(self._loaded.infer(batch))
 
@@ -121,6 +135,24 @@ class PaddleBackend(Backend):
     @property
     def _threads(self) -> int:
         return self.options.threads or usable_cores()
+
+    @property
+    def _new_ir(self) -> bool:
+        """Whether the graph runs as PIR; TensorRT takes the older representation."""
+        return self.options.new_ir and not self.options.tensorrt
+
+    @property
+    def _may_use_gpu(self) -> bool:
+        if self.device is None:
+            return not gpu_reason(self.name, {}, "gpu:0")
+        return self.device.kind == "gpu"
+
+    def _check_together(self) -> None:
+        if self.options.precision != "fp32" and not self.options.tensorrt:
+            problem = f"received {self.options.precision!r}; Paddle itself runs FP32, so it needs tensorrt: true"
+            raise OptionError("precision", problem)
+        if self.options.tensorrt and self.device is not None and self.device.kind != "gpu":
+            raise OptionError("tensorrt", f"received true on device {self.device}; it is a GPU's")
 
     def _choose_device(self, paddle: Any) -> Device:  # noqa: ANN401 - Paddle is untyped
         cuda = bool(paddle.device.is_compiled_with_cuda())
@@ -150,11 +182,24 @@ class PaddleBackend(Backend):
         return loaded, ()
 
     def _load(self, paddle: Any, device: Device, *, onednn: bool) -> _Loaded:  # noqa: ANN401
-        inference = paddle.inference
+        if device.kind == "gpu":
+            forbid_paddle_tf32(paddle)
+        make_config = partial(self._config, paddle.inference, device, onednn=onednn)
+        if not self.options.tensorrt:
+            return _loaded(paddle.inference, make_config())
+        precision = self.options.precision
+        cache = tensorrt_cache(paddle, self.model, device.index, precision)
+        return cache.load(
+            lambda: _loaded(paddle.inference, enable_tensorrt(paddle, self.model, make_config, precision, cache.path))
+        )
+
+    def _config(self, inference: Any, device: Device, *, onednn: bool) -> Any:  # noqa: ANN401
         config = inference.Config(str(self.model.files.paddle_graph), str(self.model.files.paddle_parameters))
         config.disable_glog_info()
         if device.kind == "gpu":
             config.enable_use_gpu(_GPU_POOL_MB, device.index, inference.PrecisionType.Float32)
+            if not config.use_gpu() or config.gpu_device_id() != device.index:
+                raise BackendMismatch(self.name, f"device {device}", "Paddle Inference does not take it")
         else:
             config.disable_gpu()
             config.set_cpu_math_library_num_threads(self._threads)
@@ -163,16 +208,23 @@ class PaddleBackend(Backend):
             config.set_mkldnn_cache_capacity(self.options.onednn_cache_capacity)
         else:
             config.disable_mkldnn()
-        config.enable_new_ir(self.options.new_ir)
+        config.enable_new_ir(self._new_ir)
         config.enable_new_executor(self.options.new_executor)
         config.set_optimization_level(3)
         config.enable_memory_optim()
-        predictor = inference.create_predictor(config)
-        return _Loaded(
-            predictor,
-            predictor.get_input_handle(predictor.get_input_names()[0]),
-            predictor.get_output_handle(predictor.get_output_names()[0]),
-        )
+        return config
+
+    def _gpu_settings(self, paddle: Any, device: Device) -> dict[str, Any]:  # noqa: ANN401
+        return {"tensorrt": self.options.tensorrt, "tf32": False, **gpu_settings(paddle, device.index)}
+
+
+def _loaded(inference: Any, config: Any) -> _Loaded:  # noqa: ANN401
+    predictor = inference.create_predictor(config)
+    return _Loaded(
+        predictor,
+        predictor.get_input_handle(predictor.get_input_names()[0]),
+        predictor.get_output_handle(predictor.get_output_names()[0]),
+    )
 
 
 def _refuse_what_crashes_paddle(graph: Path) -> None:

@@ -43,6 +43,11 @@ class BackendSpec:
         install: The command that installs what is missing.
         onnx_head: For a backend that runs exported ONNX: the head that suits it best where nothing was measured, see
             `ocrhpi.export.heads`. None: it reads the files of the model directory itself.
+        graph_precisions: Precisions that it gets by the graph: a candidate whose option ``precision`` is one of them is
+            given a graph of that precision. Others are the engine's own business.
+        shape_option: Whether it takes the option ``shapes``, (lines, width) pairs of the largest batches to come, so
+            that it can prepare for them.
+        devices: Kinds of device that it may run on; on others it is no candidate. Empty: any.
         fault: Why a third party's entry could not be read; None for a good one.
     """
 
@@ -52,6 +57,9 @@ class BackendSpec:
     distributions: tuple[str, ...]
     install: str
     onnx_head: str | None = None
+    graph_precisions: tuple[str, ...] = ()
+    shape_option: bool = False
+    devices: tuple[str, ...] = ()
     fault: str | None = None
 
     @property
@@ -98,6 +106,19 @@ _BUILT_IN = (
         distributions=("onnxruntime", "onnxruntime-gpu"),
         install="pip install 'ocrhpi[onnxruntime]'",
         onnx_head="argmax",
+        graph_precisions=("fp16",),
+        shape_option=True,
+    ),
+    BackendSpec(
+        name="tensorrt",
+        target="ocrhpi.backends.tensorrt_:TensorRtBackend",
+        modules=("tensorrt", "pycuda"),
+        distributions=("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu11", "nvidia-tensorrt"),
+        install="pip install 'ocrhpi[tensorrt]'",
+        onnx_head="argmax",
+        graph_precisions=("fp16",),
+        shape_option=True,
+        devices=("gpu",),
     ),
 )
 

@@ -36,6 +36,8 @@ def name(request: pytest.FixtureRequest) -> str:
     spec = backend_specs().get(request.param)
     if spec and not availability(spec).available:
         pytest.skip(f"{request.param}: {availability(spec).reason}")
+    if spec and spec.devices and "cpu" not in spec.devices:
+        pytest.skip(f"{request.param} runs on {', '.join(spec.devices)}; it has tests of its own")
     return str(request.param)
 
 

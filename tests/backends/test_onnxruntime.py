@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 import pytest
 
-from ocrhpi.backends.device import Device
+from ocrhpi.backends import onnxruntime_
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
+from ocrhpi.backends.ort.libraries import RTX_MODULE
 from ocrhpi.errors import BackendMismatch, BackendUnavailable, OptionError
 from ocrhpi.machine import usable_cores
+from ocrhpi.model import ModelFiles
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ocrhpi.model import Model
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -72,17 +78,55 @@ def test_devices_it_does_not_know_are_refused(model: Model, device: str) -> None
 
 
 @needs_no_gpu
-@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
-def test_a_provider_that_onnxruntime_replaces_in_silence_is_noticed(
-    model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(OnnxRuntimeBackend, "_choose_device", lambda _self, _available: Device("gpu"))
-    with pytest.raises(BackendMismatch, match="asked for device gpu:0, but ONNX Runtime runs on CPUExecutionProvider"):
-        OnnxRuntimeBackend(model, "gpu").open()
+def test_without_a_device_a_gpu_that_fails_is_a_note(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime_, "gpu_reason", lambda *_: "")
     with OnnxRuntimeBackend(model) as backend:
         assert backend.effective.device == "cpu"
         (note,) = backend.effective.notes
         assert "the GPU failed" in note
+        assert "no CUDAExecutionProvider" in note
+    with pytest.raises(BackendMismatch, match="asked for device gpu:0, but"):
+        OnnxRuntimeBackend(model, None, {"provider": "cuda"}).open()
+
+
+@needs_no_gpu
+def test_tensorrt_for_rtx_is_asked_for_with_the_install_line(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    monkeypatch.setitem(sys.modules, RTX_MODULE, None)
+    with pytest.raises(BackendUnavailable, match=r"pip install 'ocrhpi\[tensorrt-rtx\]'"):
+        OnnxRuntimeBackend(model, "gpu", {"provider": "tensorrt-rtx"}).open()
+
+
+def with_precision(source: Path, target: Path, precision: str) -> Path:
+    """Copy an ONNX file and say in its metadata which precision it has."""
+    graph = onnx.load(source)
+    onnx.helper.set_model_props(graph, {"precision": precision})
+    onnx.save(graph, target)
+    return target
+
+
+def test_the_precision_is_the_graphs(model: Model, tmp_path: Path) -> None:
+    assert model.files.onnx is not None
+    half = with_precision(model.files.onnx, tmp_path / "half.onnx", "fp16")
+    half_model = replace(model, files=ModelFiles(onnx=half))
+    with OnnxRuntimeBackend(half_model, "cpu", {"precision": "fp16"}) as backend:
+        assert backend.effective.precision == "fp16"
+        (note,) = backend.effective.notes
+        assert "computes in FP32 between casts" in note
+        assert backend.run(BATCH).indices.shape[0] == 2
+    with pytest.raises(BackendMismatch, match=r"asked for precision fp32, but the graph .*half\.onnx is fp16"):
+        OnnxRuntimeBackend(half_model, "cpu").open()
+    with pytest.raises(BackendMismatch, match=r"asked for precision fp16, but the graph .* is fp32"):
+        OnnxRuntimeBackend(model, "cpu", {"precision": "fp16"}).open()
+
+
+def test_shapes_to_come_change_nothing_on_a_cpu(model: Model) -> None:
+    with OnnxRuntimeBackend(model, "cpu") as default:
+        expected = default.run(BATCH)
+    with OnnxRuntimeBackend(model, "cpu", {"shapes": [(2, 320)]}) as backend:
+        np.testing.assert_array_equal(backend.run(BATCH).indices, expected.indices)
+        assert backend.effective.notes == ()
+        assert all(ms > 0 for ms in backend.device_ms(2, 320, 2))
 
 
 def test_a_missing_library_is_a_sentence_with_the_install_line(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:

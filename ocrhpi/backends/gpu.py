@@ -1,0 +1,157 @@
+"""What can use a GPU here, told from installed packages and the machine, without importing an engine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ocrhpi.backends.device import parse_device
+from ocrhpi.backends.ort.libraries import CUDA_MODULE, RTX_MODULE
+from ocrhpi.backends.ort.names import INSTALL_GPU, INSTALL_RTX
+from ocrhpi.machine import describe_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["gpu_packages", "gpu_reason", "gpu_usable"]
+
+# Packages whose versions decide how fast, and how exactly, a GPU computes; the last row is CUDA's libraries.
+_PACKAGES = (
+    *("onnxruntime-gpu", "onnxruntime-ep-cuda13", "onnxruntime-ep-cuda12", "paddlepaddle-gpu", "tensorrt"),
+    *("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime-ep-nv-tensorrt-rtx-cu12"),
+    *("nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "nvidia-cublas", "nvidia-cublas-cu12"),
+)
+_TENSORRT_MODULES = ("tensorrt_libs", "tensorrt")
+_LIBRARY_FOLDERS = (
+    *("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/cuda/lib64", "/usr/local/tensorrt/lib"),
+)
+_DRM = Path("/sys/class/drm")
+_INTEL = "0x8086"
+
+_NO_GPU = "no NVIDIA GPU with a loaded driver is found here; 'nvidia-smi' must list it, also within a container"
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One way of a backend to an NVIDIA GPU; the package or the module is enough.
+
+    Attributes:
+        package: Distribution that has the engine for GPUs; empty: the module alone counts.
+        module: Module that has it; empty: the package alone counts.
+        cure: How to get it.
+    """
+
+    package: str = ""
+    module: str = ""
+    cure: str = ""
+
+
+_CUDA = _Way("onnxruntime-gpu", CUDA_MODULE, f"{INSTALL_GPU}, in place of the package 'onnxruntime'")
+_WAYS = {
+    ("paddle", ""): _Way(package="paddlepaddle-gpu", cure="install paddlepaddle-gpu from PaddlePaddle's own index"),
+    ("onnxruntime", "cuda"): _CUDA,
+    ("onnxruntime", "tensorrt"): _CUDA,
+    ("onnxruntime", "tensorrt-rtx"): _Way(module=RTX_MODULE, cure=INSTALL_RTX),
+    ("tensorrt", ""): _Way(module="tensorrt", cure="pip install 'ocrhpi[tensorrt]'"),
+}
+
+
+def gpu_reason(backend: str, options: Mapping[str, Any], device: str, machine: Mapping[str, Any] | None = None) -> str:
+    """Say why ``backend`` cannot run on a GPU here.
+
+    Args:
+        backend: Its name. Of a third party's backend nothing is known, so nothing is held against it.
+        options: Its options; of ``onnxruntime`` the provider decides.
+        device: ``gpu:INDEX``.
+        machine: As `ocrhpi.machine.describe_machine` says; None asks it.
+
+    Returns:
+        The reason and the cure; empty if none is known. The engine itself may still find one.
+    """
+    machine = describe_machine() if machine is None else machine
+    if backend == "openvino":
+        return "" if _has_intel_gpu() else "OpenVINO runs on Intel's GPUs, and none is found here"
+    provider = str(options.get("provider", "auto")) if backend == "onnxruntime" else ""
+    way = _WAYS.get((backend, "cuda" if provider == "auto" else provider))
+    if way is None:
+        return ""
+    if not (way.package and _installed(way.package)) and not (way.module and _findable(way.module)):
+        return f"{way.package or way.module} is not installed: {way.cure}"
+    if provider == "tensorrt" and not _has_tensorrt():
+        return "TensorRT's libraries are not found: pip install tensorrt, of the major version of this ONNX Runtime"
+    return _reason_of_machine(parse_device(device).index, machine)
+
+
+def gpu_usable(backend: str, machine: Mapping[str, Any] | None = None) -> bool:
+    """Whether ``backend`` has a way to an NVIDIA GPU of this machine.
+
+    Args:
+        backend: Its name.
+        machine: As in `gpu_reason`.
+    """
+    machine = describe_machine() if machine is None else machine
+    providers = [provider for name, provider in _WAYS if name == backend]
+    return any(not gpu_reason(backend, {"provider": provider}, "gpu:0", machine) for provider in providers)
+
+
+def gpu_packages() -> dict[str, str]:
+    """Return the versions of the installed packages that decide how a GPU computes, for keys."""
+    return {name: version for name in _PACKAGES if (version := _installed(name))}
+
+
+def _reason_of_machine(index: int, machine: Mapping[str, Any]) -> str:
+    gpus = machine["gpus"]
+    if not gpus:
+        return _NO_GPU
+    count = _visible(machine["gpu_visible"], len(gpus))
+    if index >= count:
+        hidden = "" if count == len(gpus) else f", {count} of which CUDA_VISIBLE_DEVICES shows"
+        return f"gpu:{index} was asked for, and this machine has {len(gpus)} ({', '.join(gpus)}){hidden}"
+    return ""
+
+
+def _visible(setting: str | None, gpus: int) -> int:
+    """Return how many GPUs CUDA shows: what ``CUDA_VISIBLE_DEVICES`` lists, up to the first that is none."""
+    if setting is None:
+        return gpus
+    listed = [part.strip() for part in setting.split(",")]
+    return next((at for at, part in enumerate(listed) if not part or part.startswith("-")), len(listed))
+
+
+def _installed(package: str) -> str:
+    """Return the version of a package; empty if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _findable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # sys.modules holds None for it
+        return False
+
+
+def _has_tensorrt() -> bool:
+    """Whether TensorRT's libraries are installed, as a Python package or on the system."""
+    if any(_findable(module) for module in _TENSORRT_MODULES):
+        return True
+    name = "nvinfer_*.dll" if sys.platform == "win32" else "libnvinfer.so*"
+    variable = "PATH" if sys.platform == "win32" else "LD_LIBRARY_PATH"
+    folders = [*os.environ.get(variable, "").split(os.pathsep), *_LIBRARY_FOLDERS]
+    return any(next(Path(folder).glob(name), None) is not None for folder in folders if folder)
+
+
+def _has_intel_gpu() -> bool:
+    """Whether Linux names a GPU of Intel's; where it names none at all, OpenVINO may find out itself."""
+    try:
+        vendors = [path.read_text("ascii").strip() for path in _DRM.glob("renderD*/device/vendor")]
+    except (OSError, UnicodeDecodeError):
+        return True
+    return _INTEL in vendors or (not vendors and sys.platform != "linux")

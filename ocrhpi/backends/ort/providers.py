@@ -1,0 +1,120 @@
+"""The options of ONNX Runtime's GPU providers, in their own names, from ours.
+
+Sources: the pages of the execution providers in ONNX Runtime's documentation; for TensorRT for RTX the declarations in
+``tensorrt_rtx_provider_options.h`` of NVIDIA/TensorRT-RTX-EP-ABI.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocrhpi.backends.ort.shapes import bucket_profiles, covering_profile, profile_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ocrhpi.backends.ort.options import OnnxRuntimeOptions, Provider
+    from ocrhpi.backends.ort.shapes import GraphInputs, Profile
+
+__all__ = ["cuda_options", "profiles_of", "rtx_options", "run_entries", "tensorrt_options"]
+
+_SEARCHES = {"default": "DEFAULT", "heuristic": "HEURISTIC", "exhaustive": "EXHAUSTIVE"}
+_GROWTHS = {"power_of_two": "kNextPowerOfTwo", "as_requested": "kSameAsRequested"}
+_NO_GRAPH = "-1"
+
+
+def cuda_options(options: OnnxRuntimeOptions, index: int) -> dict[str, str]:
+    """Return the options of the CUDA provider on GPU ``index``.
+
+    TF32, which CUDA prefers for FP32, rounds to ten bits and is not FP32: it is off.
+    """
+    given = {
+        "device_id": str(index),
+        "use_tf32": "0",
+        "cudnn_conv_algo_search": _SEARCHES[options.conv_search],
+        "cudnn_conv_use_max_workspace": _flag(options.conv_workspace),
+        "arena_extend_strategy": _GROWTHS[options.gpu_arena_growth],
+    }
+    # What older versions do not know is left out where it is off.
+    if options.nhwc:
+        given["prefer_nhwc"] = "1"
+    if options.cuda_graphs:
+        given["enable_cuda_graph"] = "1"
+    if options.gpu_memory_mib is not None:
+        given["gpu_mem_limit"] = str(options.gpu_memory_mib << 20)
+    return given
+
+
+def tensorrt_options(options: OnnxRuntimeOptions, index: int, inputs: GraphInputs, cache: Path) -> dict[str, str]:
+    """Return the options of the TensorRT provider; engines and timings are kept in ``cache``."""
+    half = options.precision == "fp16"
+    return {
+        "device_id": str(index),
+        # Before TensorRT 11 no FP16 tensor runs without it; FP32 ones may then run in FP16, too.
+        "trt_fp16_enable": _flag(half),
+        "trt_layer_norm_fp32_fallback": _flag(half),
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": str(cache),
+        **_profile_options("trt", inputs, profiles_of("tensorrt", options.shapes)),
+    }
+
+
+def rtx_options(options: OnnxRuntimeOptions, inputs: GraphInputs, cache: Path) -> dict[str, str]:
+    """Return the options of the provider of TensorRT for RTX; compiled kernels are kept in ``cache``."""
+    profiles = profiles_of("tensorrt-rtx", options.shapes)
+    return {
+        "nv_runtime_cache_path": str(cache),
+        "enable_cuda_graph": _flag(options.cuda_graphs),
+        **_profile_options("nv", inputs, profiles),
+        **({"nv_multi_profile_enable": "1"} if len(profiles) > 1 else {}),
+    }
+
+
+def profiles_of(provider: Provider, shapes: Sequence[tuple[int, int]]) -> list[Profile]:
+    """Return what the provider builds for: TensorRT's takes one profile, that of TensorRT for RTX one for each width.
+
+    Args:
+        provider: Which.
+        shapes: As in the option ``shapes``.
+
+    Returns:
+        Profiles in the order in which the provider gets them; empty if it builds for no shapes in particular.
+    """
+    if provider == "tensorrt" and shapes:
+        return [covering_profile(shapes)]
+    return bucket_profiles(shapes) if provider == "tensorrt-rtx" else []
+
+
+def run_entries(provider: Provider, *, graphs: bool, graph: int | None, profile: int | None) -> dict[str, str]:
+    """Return the settings of one run, as ``RunOptions.add_run_config_entry`` takes them.
+
+    Args:
+        provider: Which.
+        graphs: Whether it records CUDA graphs.
+        graph: Number, from 1, of the graph to record or replay; 0 is ONNX Runtime's own. None: none.
+        profile: Number, from 0, of the profile to run, where there are several.
+    """
+    entries = {}
+    if graphs:
+        key = "cuda_graph_annotation_id" if provider == "tensorrt-rtx" else "gpu_graph_id"
+        entries[key] = _NO_GRAPH if graph is None else str(graph)
+    if profile is not None:
+        entries["nv_profile_index"] = str(profile)
+    return entries
+
+
+def _profile_options(prefix: str, inputs: GraphInputs, profiles: Sequence[Profile]) -> dict[str, str]:
+    if not profiles:
+        return {}
+    return {
+        f"{prefix}_profile_min_shapes": profile_text(inputs, [profile.least for profile in profiles]),
+        f"{prefix}_profile_opt_shapes": profile_text(inputs, [profile.best for profile in profiles]),
+        f"{prefix}_profile_max_shapes": profile_text(inputs, [profile.most for profile in profiles]),
+    }
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001 - a conversion
+    return str(int(value))
