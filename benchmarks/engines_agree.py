@@ -1,10 +1,10 @@
-"""Do all engines find the same classes in every model? Run it with ``python -m benchmarks.engines_agree MODELS LINES``.
+"""Do all engines find the same classes in every model? ``python -m benchmarks.engines_agree MODELS LINES``.
 
-Each model of the folder MODELS is exported, and the lines are read by Paddle, OpenVINO and ONNX Runtime, one line a call
-at its exact width. Counted are the time steps at which an engine finds another class than Paddle, and the largest
+Each model of the folder MODELS is exported, and the lines are read by Paddle, OpenVINO and ONNX Runtime, one line a
+call at its exact width. Counted are the time steps at which an engine finds another class than Paddle, and the largest
 difference of a top-1 probability. With random weights two classes may tie up to rounding, so it is also counted at how
-many of these steps Paddle itself leaves no more than that between two classes. Exits with 1 if a model fails, or differs
-elsewhere.
+many of these steps Paddle itself leaves no more than that between two classes. Exits with 1 if a model fails, or
+differs elsewhere.
 """
 
 from __future__ import annotations
@@ -71,6 +71,22 @@ def compare(reference: Sequence[Emissions], found: Sequence[Emissions]) -> Agree
     return Agreement(steps, differing, ties, largest)
 
 
+def differences(path: Path, lines: Sequence[LineImage]) -> int:
+    """Print how the engines agree on one model; return at how many time steps they do not, ties apart."""
+    found = 0
+    try:
+        model = find_model(model_dir=path)
+        reference = read(model, _REFERENCE, lines, rival_margin=_TIE)
+        for engine in _ENGINES:
+            agreement = compare(reference, read(model, engine, lines))
+            found += agreement.differing - agreement.ties
+            print(f"{path.name}: {engine}: {agreement}", flush=True)
+    except OcrhpiError as error:
+        print(f"{path.name}: failed: {error}", flush=True)
+        return found + 1
+    return found
+
+
 @click.command()
 @click.argument("models", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
@@ -79,18 +95,7 @@ def main(models: Path, folder: Path, count: int) -> None:
     """Read lines of FOLDER with every model of the folder MODELS."""
     images = [line for line in read_lines(str(folder)) if isinstance(line, LineImage)]
     lines = images[:: max(1, len(images) // count)][:count]
-    faults = 0
-    for path in sorted(one for one in models.iterdir() if one.is_dir()):
-        try:
-            model = find_model(model_dir=path)
-            reference = read(model, _REFERENCE, lines, rival_margin=_TIE)
-            for engine in _ENGINES:
-                agreement = compare(reference, read(model, engine, lines))
-                faults += agreement.differing - agreement.ties
-                print(f"{path.name}: {engine}: {agreement}", flush=True)
-        except OcrhpiError as error:
-            faults += 1
-            print(f"{path.name}: failed: {error}", flush=True)
+    faults = sum(differences(path, lines) for path in sorted(models.iterdir()) if path.is_dir())
     sys.exit(faults > 0)
 
 

@@ -166,7 +166,7 @@ def _formed(graph: ModelProto, model: Model, form: GraphForm) -> ModelProto:
     ]
     step = ""
     try:
-        for wanted, step, apply in passes:
+        for wanted, step, apply in passes:  # noqa: B007 - the one that fails is told
             graph = apply(graph) if wanted else graph
     except _GRAPH_FAULTS as error:
         raise ExportError(model.path, step, f"{error}; use another form of the graph") from error

@@ -30,8 +30,9 @@ __all__ = ["HALF_MARGIN", "HALF_PROBABILITY_TOLERANCE", "PROBABILITY_TOLERANCE",
 PROBABILITY_TOLERANCE = 1e-3
 """Largest difference of a top-1 probability; conversion alone makes up to 6e-4 on the deepest official model."""
 
-HALF_PROBABILITY_TOLERANCE = 0.1
-"""The same for FP16, which has 11 bits: what is beyond rounding, an overflow or a flushed weight, moves more."""
+HALF_PROBABILITY_TOLERANCE = 0.25
+"""The same for FP16, whose 11 bits move it by up to 0.08 with the two real models, and by 0.12 with random weights. What is
+beyond rounding, an overflow or a wrong constant, moves more."""
 
 HALF_MARGIN = 2 * HALF_PROBABILITY_TOLERANCE
 """By how much the best class must lead in FP32 so that FP16 must find it, too: if no probability moves by more than the
@@ -139,7 +140,7 @@ def _compare(
             exported.model.path,
             "verification",
             f"the exported graph differs from its source in {differing} of {steps} time steps, probabilities by up to "
-            f"{largest:.1e} (allowed: none, {tolerance:g}); it is not kept",
+            f"{largest:.1e} (allowed: none, {tolerance:g}); it is not kept, use another form",
         )
 
 
