@@ -31,8 +31,8 @@ PROBABILITY_TOLERANCE = 1e-3
 """Largest difference of a top-1 probability; conversion alone makes up to 6e-4 on the deepest official model."""
 
 HALF_PROBABILITY_TOLERANCE = 0.25
-"""The same for FP16, whose 11 bits move it by up to 0.08 with the two real models, and by 0.12 with random weights. What is
-beyond rounding, an overflow or a wrong constant, moves more."""
+"""The same for FP16, whose 11 bits move it by up to 0.08 with the two real models, and by 0.12 with random weights.
+What is beyond rounding, an overflow or a wrong constant, moves more."""
 
 HALF_MARGIN = 2 * HALF_PROBABILITY_TOLERANCE
 """By how much the best class must lead in FP32 so that FP16 must find it, too: if no probability moves by more than the
