@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -77,7 +78,7 @@ class OpenVinoBackend(Backend):
 
     def _open(self) -> Effective:
         openvino = _import_openvino()
-        core = openvino.Core()
+        core = _core()
         name = self._choose_device(core.available_devices)
         file, network = self._read(openvino, core)
         inputs, outputs = ([tensor.get_names() for tensor in ends] for ends in (network.inputs, network.outputs))
@@ -198,6 +199,16 @@ def _telling(error: Exception) -> str:
     """OpenVINO names its own source files first, and the reason after them."""
     lines = [line.strip() for line in str(error).splitlines()]
     return " ".join(line for line in lines if line and not line.startswith(("Exception from", "Check '")))[:300]
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:  # noqa: ANN401 - untyped
+    """Return the core of this process, which is never closed.
+
+    OpenVINO registers an alternate signal stack in the thread that makes a core, and frees it with the core: if another
+    thread closes it, the next signal handled in the first one kills the process (seen with OpenVINO 2026.4).
+    """
+    return _import_openvino().Core()
 
 
 def _import_openvino() -> Any:  # noqa: ANN401 - see above

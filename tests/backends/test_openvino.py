@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -136,3 +137,21 @@ def test_a_missing_library_is_a_sentence_with_the_install_line(model: Model, mon
 def test_options_that_do_not_fit(model: Model, options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(options))):
         OpenVinoBackend(model, "cpu", options)
+
+
+CLOSED_ELSEWHERE = """
+import signal, sys, threading
+from ocrhpi.loader import load_predictor
+predictor = load_predictor(model_dir=sys.argv[1], backend="openvino")
+closing = threading.Thread(target=predictor.close)
+closing.start()
+closing.join()
+signal.signal(signal.SIGTERM, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+def test_a_signal_after_another_thread_closed_it_does_not_kill_the_process(tiny_both_dir: Path) -> None:
+    command = [sys.executable, "-c", CLOSED_ELSEWHERE, str(tiny_both_dir)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "handled\n"), run.stderr

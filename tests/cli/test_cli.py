@@ -113,7 +113,7 @@ def test_backends() -> None:
     result = run("backends")
     assert result.exit_code == 0
     rows = {row.split()[0]: row.split()[1:] for row in result.stdout.splitlines()}
-    assert set(rows) == {"paddle", "openvino", "onnxruntime"}
+    assert set(rows) == {"paddle", "openvino", "onnxruntime", "tensorrt"}
     assert rows["paddle"][:2] == ["available", "paddle"]
 
 
