@@ -1,0 +1,54 @@
+"""What a server allows: limits of one request, of all requests that wait, and of time."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ocrhpi.options import Options
+
+__all__ = ["ServingOptions"]
+
+AtLeastOne = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+_MIB = 1 << 20
+
+
+class ServingOptions(Options):
+    """Limits of a server. What may wait bounds its memory: bodies, and 3 bytes for each decoded pixel.
+
+    Attributes:
+        max_images: Most images, and pages of documents, in one request.
+        max_pixels: Most pixels of all images of one request together; of a single image, checked before it is decoded.
+        max_body_bytes: Longest body; base64 makes four bytes of three.
+        urls: Whether images may be given as URLs. ``off``: no. ``public``: of hosts whose address is a public one.
+            ``any``: also of hosts of this network, which then can be reached through the server.
+        url_timeout_s: Longest time for one URL, redirects included.
+        max_queued_lines: Most lines of all requests that wait or are on their way into the queue.
+        max_queued_pixels: Most pixels of the lines that wait.
+        max_pending_bytes: Most bytes of the bodies of all requests that are being answered.
+        max_batch_lines: Most lines that are handed to the reader at once; it makes the engine's batches of them, by
+            width. None: twice the batch that was measured to be best, at least 16.
+        max_wait_ms: How long an idle engine waits for lines that are on their way; it never waits for nothing.
+        batch_size: Most lines in one call of the engine. None: what was measured; where nothing was, 8.
+        timeout_s: Longest time from the end of a request to its answer.
+        body_timeout_s: Longest time in which a body must arrive.
+        decode_threads: Threads that decode images; each holds at most one request.
+    """
+
+    max_images: AtLeastOne = 64
+    max_pixels: AtLeastOne = 32_000_000
+    max_body_bytes: AtLeastOne = 32 * _MIB
+    urls: Literal["off", "public", "any"] = "off"
+    url_timeout_s: Seconds = 10.0
+    max_queued_lines: AtLeastOne = 512
+    max_queued_pixels: AtLeastOne = 256_000_000
+    max_pending_bytes: AtLeastOne = 256 * _MIB
+    max_batch_lines: AtLeastOne | None = None
+    max_wait_ms: Annotated[float, Field(ge=0)] = 2.0
+    batch_size: AtLeastOne | None = None
+    timeout_s: Seconds = 60.0
+    body_timeout_s: Seconds = 30.0
+    decode_threads: AtLeastOne = 2
