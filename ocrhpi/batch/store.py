@@ -1,0 +1,118 @@
+"""Step 2: the folder of results. What is in it is whole, whenever the process that wrote it was killed.
+
+- ``_plan.jsonl``: the plan, replaced as a whole when the input has grown
+- ``part-00000.jsonl`` or ``.parquet``: the results of shard 0; it appears under this name when it is complete
+
+A shard is done if its part is there: no second record could say otherwise. Names with a dot or an underscore in front
+are passed over by what reads folders of Parquet.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from ocrhpi.batch.formats import write_results
+from ocrhpi.batch.plan import read_plan, written_plan
+from ocrhpi.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from ocrhpi.batch.plan import Job
+    from ocrhpi.batch.reading import Reading
+    from ocrhpi.batch.shards import Shard, Task
+    from ocrhpi.batch.sources import Source
+
+__all__ = ["Store", "open_store"]
+
+_PLAN = "_plan.jsonl"
+_LOCK = ".lock"
+
+
+class Store:
+    """The folder, while this process alone writes into it; made by `open_store`.
+
+    Attributes:
+        folder: The folder.
+        shards: All that are planned, in order.
+    """
+
+    def __init__(self, folder: Path, job: Job) -> None:
+        self.folder = folder
+        self._job = job
+        self._plan = folder / _PLAN
+        self.shards: list[Shard] = self._planned_before()
+        self._remove_leftovers()
+
+    def extend(self, source: Source, rows: int | None, workers: int) -> None:
+        """Plan what was not planned before; arguments are those of `ocrhpi.batch.sources.Source.new_shards`."""
+        new = source.new_shards(self.shards, rows, workers)
+        if new or not self._plan.exists():
+            self.shards += new
+            self._write(self._plan, lambda file: file.write(written_plan(self._job, self.shards)))
+
+    def missing(self) -> list[Shard]:
+        """Return the shards whose results are not there, in order."""
+        return [shard for shard in self.shards if not self._part(shard).exists()]
+
+    def write(self, task: Task, readings: Sequence[Reading]) -> None:
+        """Write the results of one shard, whole or not at all."""
+        output = self._job.format
+        self._write(self._part(task.shard), lambda file: write_results(output, file, task.columns, readings))
+
+    def _part(self, shard: Shard) -> Path:
+        return self.folder / f"part-{shard.number:05}.{self._job.format}"
+
+    def _planned_before(self) -> list[Shard]:
+        if self._plan.exists():
+            return read_plan(self._plan, self._job)
+        foreign = next(self.folder.glob("part-*"), None)
+        if foreign is not None:
+            problem = f"{foreign} is there, but not the plan {_PLAN} that says of which rows it is"
+            raise OptionError("output", f"{problem}; give another folder")
+        return []
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a process that was killed had begun; nobody else writes here now."""
+        for leftover in self.folder.glob(".*.tmp"):
+            leftover.unlink()
+
+    def _write(self, path: Path, write: Callable[[BinaryIO], object]) -> None:
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            with temporary.open("xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_store(folder: Path, job: Job) -> Iterator[Store]:
+    """Open the folder of results for one process; it is made if need be.
+
+    Args:
+        folder: The folder.
+        job: What is read with what.
+
+    Raises:
+        OptionError: Another process writes into it, or it holds results of another job, or something else.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - a batch alone needs it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)  # the system frees the lock of a process that was killed
+    except Timeout:
+        raise OptionError("output", f"another process writes into {folder}; wait for it, or end it") from None
+    try:
+        yield Store(folder, job)
+    finally:
+        lock.release()

@@ -1,0 +1,47 @@
+"""A worker's end; a child as `ocrhpi.children` describes it. Commands are methods of `Session`.
+
+Started by `ocrhpi.batch.pool`.
+"""
+
+from __future__ import annotations
+
+import base64
+import signal
+from typing import TYPE_CHECKING, Any
+
+from ocrhpi.batch.opening import batch_size_of, shared_predictor
+from ocrhpi.batch.options import reading_options
+from ocrhpi.batch.reading import read_cells
+from ocrhpi.batch.said import Said
+from ocrhpi.children.serving import run_child
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ocrhpi.batch.cells import Cell
+    from ocrhpi.batch.reading import Reading
+
+__all__ = ["Session", "main"]
+
+
+class Session:
+    """The commands; arguments and values are plain, since they cross a process border as JSON."""
+
+    def __init__(self) -> None:
+        self._said = Said()
+
+    def read(self, options: dict[str, Any], cells: Sequence[Any]) -> tuple[list[Reading], list[str]]:
+        """Return text, score and error of each cell, and warnings; the predictor is opened at the first call."""
+        asked = reading_options(**options)
+        predictor = shared_predictor(asked)
+        return read_cells(predictor, map(_cell, cells), batch_size_of(asked)), self._said.take()
+
+
+def main() -> None:
+    """Serve the parent; Ctrl-C at the terminal, which all its processes get, is the parent's to act on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run_child(Session())
+
+
+def _cell(cell: Any) -> Cell:  # noqa: ANN401 - JSON
+    return base64.b64decode(cell["base64"]) if isinstance(cell, dict) else cell

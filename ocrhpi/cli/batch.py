@@ -1,0 +1,174 @@
+"""``ocrhpi batch``: read a folder, a manifest or Parquet files into JSON lines or Parquet, and go on after a stop."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from tqdm import tqdm
+
+from ocrhpi.batch.formats import check_format
+from ocrhpi.batch.local_pool import LocalPool, share_of_a_worker
+from ocrhpi.batch.options import reading_options
+from ocrhpi.batch.plan import job_of
+from ocrhpi.batch.run import run_batch
+from ocrhpi.batch.sources import find_source
+from ocrhpi.batch.store import open_store
+from ocrhpi.batch.winners import device_of, measure_winner
+from ocrhpi.display.live import watching
+from ocrhpi.errors import OcrhpiError, OptionError
+from ocrhpi.loader import find_model
+from ocrhpi.machine import usable_cores
+from ocrhpi.text_recognition import DEFAULT_MODEL_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ocrhpi.batch.options import ReadingOptions
+    from ocrhpi.batch.plan import Format
+    from ocrhpi.batch.pool import Pool
+    from ocrhpi.batch.sources import Source
+    from ocrhpi.batch.store import Store
+
+__all__ = ["command"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_PROGRESS_DELAY_S = 2.0  # short runs show no bar
+
+
+def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
+    """Return an option of PaddleOCR's spelling (``--batch_size``) that also takes the usual one."""
+    usual = "--" + name[2:].replace("_", "-")
+    return click.option(*dict.fromkeys((name, usual)), help=text, **facts)
+
+
+@click.command(
+    "batch",
+    help="""Read all lines of INPUT into the folder OUTPUT.
+
+    INPUT is a folder of images, at any depth; a Parquet file of encoded images, or a folder of such files; or a
+    manifest: one path a line, or PaddleOCR's label file. Each image is one line of text, and one row of the results.
+    One that cannot be read is a row whose 'error' says why.
+
+    Run again, it does only what is missing: after a stop, after a crash, or when INPUT has grown.
+    """,
+)
+@click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder.")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Processes of this machine, or actors of a Ray cluster.",
+)
+@click.option(
+    "--address", help="Of the cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: what Ray finds, or one here]"
+)
+@click.option("--workers", type=click.IntRange(1), help="Processes or actors.  [default: as many as there is room for]")
+@_option("--cpus_per_worker", "Threads of each.  [default: an equal share, at most 4]", type=click.IntRange(1))
+@click.option("--model", default=DEFAULT_MODEL_NAME, show_default=True, help="Official name, folder or ONNX file.")
+@click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: here a GPU if an engine can use it, on Ray cpu]")
+@_option(
+    "--use_hpip/--no_use_hpip", "High-performance mode, which measures the first time.", default=True, show_default=True
+)
+@_option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.", metavar="FILE")
+@_option("--batch_size", "Most lines in one call.  [default: what was measured, or 8]", type=click.IntRange(1))
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["parquet", "jsonl"]),
+    help="Of the results.  [default: parquet for Parquet, else jsonl]",
+)
+@_option("--image_column", "Column of the images in Parquet.", default="image", show_default=True)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="What the paths of a manifest start from.  [default: its folder]",
+)
+@_option("--rows_per_part", "Rows in one file of results.  [default: 64 to 1000]", type=click.IntRange(1))
+def command(  # noqa: D103, PLR0913 - click documents it; one parameter an option
+    *,
+    source: Path,
+    output: Path,
+    engine: str,
+    address: str | None,
+    workers: int | None,
+    cpus_per_worker: int | None,
+    model: str,
+    output_format: Format | None,
+    image_column: str,
+    data: Path | None,
+    rows_per_part: int | None,
+    **reading: Any,  # noqa: ANN401 - validated by reading_options
+) -> None:
+    if address is not None and engine != "ray":
+        raise OptionError("address", "received without '--engine ray', which it is for; add that")
+    is_path = Path(model).exists()
+    options = reading_options(None if is_path else model, model if is_path else None, **reading)
+    found = find_source(source, image_column=image_column, root=data)
+    chosen = output_format or ("parquet" if found.is_table else "jsonl")
+    check_format(chosen)
+    job = job_of(found, find_model(options.model_name, options.model_dir), options, chosen)
+    with open_store(output, job) as store, _stoppable(store):
+        store.extend(found, rows_per_part, workers or usable_cores())
+        unread = 0
+        if store.missing():
+            with _pool(engine, options, workers, cpus_per_worker, address) as pool:
+                unread = _run(found, store, pool)
+    rows = sum(shard.rows for shard in store.shards)
+    said = f"; {unread} of those read now could not be read" if unread else ""
+    click.echo(f"{rows} rows in {output}{said}", err=True)
+
+
+def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int | None, address: str | None) -> Pool:
+    """Measure if need be, and start the workers."""
+    if engine == "ray":
+        from ocrhpi.integrations.ray_pool import RayPool, connect  # noqa: PLC0415 - behind an extra
+
+        connect(address)
+        if options.is_measured:
+            click.echo("asking the nodes what was measured; a kind of node that never was takes a minute", err=True)
+        return RayPool(options, workers, cpus, gpus=0.0 if options.device in {None, "cpu"} else 1.0)
+    device = device_of(options) if options.is_measured else options.device
+    on_gpu = device not in {None, "cpu"}
+    count, threads = share_of_a_worker(workers or 1 if on_gpu else workers, cpus)
+    options = options.model_copy(update={"device": device, "threads": threads})
+    if options.is_measured:
+        with watching() as watcher:
+            measure_winner(options, watcher)
+    return LocalPool(options.without_measuring_anew(), count)
+
+
+def _run(source: Source, store: Store, pool: Pool) -> int:
+    """Read what is missing; return how many rows could not be read."""
+    total, missing = (sum(shard.rows for shard in shards) for shards in (store.shards, store.missing()))
+    faults = 0
+    bar = tqdm(total=total, initial=total - missing, unit=" lines", delay=_PROGRESS_DELAY_S, disable=None)
+
+    def done(rows: int, unread: int) -> None:
+        nonlocal faults
+        faults += unread
+        bar.set_postfix_str(f"{faults} unreadable" if faults else "", refresh=False)
+        bar.update(rows)
+
+    with bar:
+        run_batch(source, store, pool, done)
+    return faults
+
+
+@contextmanager
+def _stoppable(store: Store) -> Iterator[None]:
+    """End with a sentence where the user stops it, or the disk is full."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        said = f"{len(store.missing())} of {len(store.shards)} parts are missing"
+        click.echo(f"stopped; {said}, and the same command goes on with them", err=True)
+        click.get_current_context().exit(_INTERRUPTED)
+    except OcrhpiError:
+        raise
+    except OSError as error:
+        raise click.ClickException(f"{error.filename or store.folder}: {error.strerror or error}") from error

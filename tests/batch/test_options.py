@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ocrhpi.batch.opening import batch_size_of
+from ocrhpi.batch.options import reading_options
+from ocrhpi.errors import OptionError
+from ocrhpi.hpi_config import HpiConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_model_is_needed_and_a_configuration_may_name_it() -> None:
+    with pytest.raises(OptionError, match="neither model_name nor model_dir"):
+        reading_options()
+    assert reading_options(hpi_config={"model_name": "x"}).model_name == "x"
+
+
+def test_a_file_is_read_where_the_options_are_made(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    file.write_text("objective: latency\ncalibration_dir: lines\n", "utf-8")
+    options = reading_options("x", hpi_config=file)
+    file.unlink()
+    assert options.hpi_config.objective == "latency"
+    assert options.hpi_config.calibration_dir == tmp_path / "lines"
+
+
+def test_options_survive_json(tmp_path: Path) -> None:
+    config = {"cache_dir": str(tmp_path), "accuracy": "cer<=2%", "max_latency_ms": 5}
+    options = reading_options("x", tmp_path, hpi_config=config, threads=3, device="gpu:1", batch_size=4)
+    assert reading_options(**json.loads(json.dumps(options.plain()))) == options
+    tuned = reading_options("x", hpi_config={"tuned": tmp_path / "t.yml"}).without_measuring_anew()
+    assert reading_options(**json.loads(json.dumps(tuned.plain()))) == tuned
+
+
+def test_threads_are_those_of_the_engine_unless_the_configuration_says_other() -> None:
+    assert reading_options("x", threads=3).config.cpu_threads == 3
+    assert reading_options("x").config.cpu_threads is None
+    assert reading_options("x", hpi_config={"cpu_threads": 2}, threads=3).config.cpu_threads == 2
+    assert reading_options("x", hpi_config={"tuned": "t.yml"}, threads=3).config.cpu_threads is None
+    with pytest.raises(OptionError, match="threads"):
+        reading_options("x", threads=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "measured", "batch_size"),
+    [
+        ({}, True, None),
+        ({"tune": "always"}, True, None),
+        ({"tune": "never"}, False, None),
+        ({"tuned": "t.yml"}, False, None),
+        ({"auto_config": False, "backend": "openvino"}, False, 8),
+    ],
+)
+def test_who_measures_and_who_chooses_the_batch_size(
+    given: dict[str, object], measured: bool, batch_size: int | None
+) -> None:
+    options = reading_options("x", hpi_config=given)
+    assert options.is_measured is measured
+    assert batch_size_of(options) == batch_size
+    assert batch_size_of(reading_options("x", hpi_config=given, batch_size=3)) == 3
+    normal = reading_options("x", use_hpip=False)
+    assert not normal.is_measured
+    assert batch_size_of(normal) == 8
+
+
+def test_those_who_come_after_do_not_measure_again() -> None:
+    always = reading_options("x", hpi_config={"tune": "always", "budget_s": 5.0})
+    assert always.without_measuring_anew().hpi_config == HpiConfig(budget_s=5.0, tune="auto")
+    never = reading_options("x", hpi_config={"tune": "never"})
+    assert never.without_measuring_anew() is never
