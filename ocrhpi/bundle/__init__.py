@@ -1,0 +1,12 @@
+"""Edge bundles, the building side: a model and all that a small device needs to read with it.
+
+In reading order:
+
+- `targets`: what a bundle can be made for; `options`: what can be asked of one
+- `write`: the steps in order; `lines`: the lines of known text that go with it; `notes`: licences and instructions
+- `pack`: the folder or the zip file; `runner`: the wheel ``ocrhpi-edge``
+- `wheelhouse`, `dockerfile`: what lies beside a bundle, for a device without a network or for a container
+- `whole`: bundles that the small runner cannot read
+
+What a device runs is `ocrhpi.edge`, which imports nothing of this room.
+"""

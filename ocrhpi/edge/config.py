@@ -1,0 +1,105 @@
+"""How a bundle is to be run: the input of the network, the engine, and how lines are put into batches."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
+
+from ocrhpi.edge.fields import Fields
+from ocrhpi.values import InputSpec
+
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["CALIBRATION", "CONFIG", "VOCABULARY", "BundleConfig"]
+
+Kind = TypeVar("Kind")
+
+CONFIG = "config.json"
+VOCABULARY = "vocabulary.json"
+CALIBRATION = "calibration/lines.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BundleConfig:
+    """The file ``config.json`` of a bundle.
+
+    Attributes:
+        model_name: Name of the model.
+        spec: Its input.
+        right_to_left: Whether its texts are turned into reading order.
+        artifact: The file that the engine loads.
+        engine: The engine, a backend of ocrhpi.
+        precision: Precision of the arithmetic, as `ocrhpi.candidate.Candidate.precision` names it.
+        batching: ``masked`` if the graph takes the width of each line, else ``exact``, see `ocrhpi.values.Batching`.
+        width_step: Widths are rounded up to a multiple of this many pixels, in ``masked``.
+        batch_size: Lines of base width that make one batch; of wider lines fewer share it.
+        fp32_tensors: Tensors of the graph that are computed in FP32 whatever the precision of the others, for engines
+            that are told so when they load it.
+        buckets: Widths in pixels, ascending, that lines are padded up to; for engines of the whole of ocrhpi only.
+        small: Whether the small runner runs it; if not, the whole of ocrhpi does.
+    """
+
+    model_name: str
+    spec: InputSpec
+    right_to_left: bool
+    artifact: str
+    engine: str
+    precision: str
+    batching: Literal["exact", "masked"]
+    width_step: int
+    batch_size: int
+    fp32_tensors: tuple[str, ...] = ()
+    buckets: tuple[int, ...] = ()
+    small: bool = True
+
+    @classmethod
+    def read(cls, where: str, data: bytes) -> BundleConfig:
+        """Read the configuration of the bundle ``where``.
+
+        Raises:
+            BundleError: A value is missing or does not fit.
+        """
+        fields = Fields.of_json(where, CONFIG, data)
+        batching = fields.one_of("batching", ("exact", "masked"))
+        return cls(
+            model_name=fields.get("model_name", str),
+            spec=_spec(fields.part("input")),
+            right_to_left=fields.get("right_to_left", bool),
+            artifact=fields.get("artifact", str),
+            engine=fields.get("engine", str),
+            precision=fields.get("precision", str),
+            batching=cast("Literal['exact', 'masked']", batching),
+            width_step=_at_least_one(fields, "width_step"),
+            batch_size=_at_least_one(fields, "batch_size"),
+            fp32_tensors=_list_of(fields, "fp32_tensors", str),
+            buckets=_list_of(fields, "buckets", int),
+            small=fields.get("small", bool),
+        )
+
+    def as_values(self) -> dict[str, Any]:
+        """Return what `read` reads."""
+        values = asdict(self)
+        spec = values.pop("spec")
+        del spec["stretch_width"]
+        return {"model_name": values.pop("model_name"), "input": spec, **values}
+
+
+def _spec(fields: Fields) -> InputSpec:
+    sizes = [_at_least_one(fields, key) for key in ("height", "base_width", "max_width")]
+    color = cast("Literal['BGR', 'RGB']", fields.one_of("color", ("BGR", "RGB")))
+    return InputSpec(sizes[0], sizes[1], sizes[2], color=color)
+
+
+def _list_of(fields: Fields, key: str, kind: type[Kind]) -> tuple[Kind, ...]:
+    values = fields.get(key, list)
+    if not all(type(value) is kind for value in values):
+        raise fields.error(key, f"expected a list of {kind.__name__}")
+    return tuple(values)
+
+
+def _at_least_one(fields: Fields, key: str) -> int:
+    value = fields.get(key, int)
+    if value < 1:
+        raise fields.error(key, f"received {value}, expected at least 1")
+    return value
