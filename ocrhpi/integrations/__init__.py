@@ -1,0 +1,1 @@
+"""Where ocrhpi runs inside other software: its own reading behind their calls."""

@@ -1,0 +1,223 @@
+"""PaddleX's text recognition predictor, reading with ocrhpi: its inputs, batches and results; our texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from paddlex.inference.models.runners import InferenceRunner
+from paddlex.inference.models.text_recognition.predictor import TextRecRunnerPredictor
+
+from ocrhpi.display.live import watching
+from ocrhpi.errors import BackendClosed
+from ocrhpi.loader import load_high_performance
+from ocrhpi.recognition.decoding import pixels_from_array
+from ocrhpi.values import LineImage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from ocrhpi.backends.base import Effective
+    from ocrhpi.integrations.paddlex.settings import Settings
+    from ocrhpi.reading.base import LineReader
+    from ocrhpi.values import Pixels, TextLine
+
+__all__ = ["ReaderRunner", "Recogniser"]
+
+# Lines read ahead, in batches of the reader, as in `ocrhpi.predictor`.
+_WINDOW_BATCHES = 8
+
+
+class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no types
+    """Where PaddleX has a network, this has a reader.
+
+    Args:
+        model_dir: The model.
+        settings: How it is to run.
+    """
+
+    def __init__(self, model_dir: Path, settings: Settings) -> None:
+        self.settings = settings
+        self._model_dir = model_dir
+        self._reader: LineReader | None = None
+
+    @property
+    def reader(self) -> LineReader:
+        """The reader.
+
+        Raises:
+            BackendClosed: It is not open.
+        """
+        if self._reader is None:
+            raise BackendClosed("ocrhpi", "new")
+        return self._reader
+
+    @property
+    def effective(self) -> Effective:
+        """What really runs."""
+        return self.reader.effective
+
+    def open(self, input_shape: Sequence[int] | None) -> None:
+        """Open the reader; measures what reads fastest where that is not known.
+
+        Args:
+            input_shape: (3, height, width) that lines are stretched to, which PaddleX tells the predictor alone.
+
+        Raises:
+            OcrhpiError: As `ocrhpi.loader.load_high_performance`.
+        """
+        shape = None if input_shape is None else (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
+        with watching() as watcher:
+            self._reader = load_high_performance(
+                model_dir=self._model_dir,
+                device=self.settings.device,
+                hpi_config=self.settings.hpi,
+                input_shape=shape,
+                watcher=watcher,
+            ).reader
+
+    def __call__(self, lines: Sequence[LineImage], batch_size: int, *, return_word_box: bool) -> list[TextLine]:
+        """Read lines.
+
+        Args:
+            lines: Any number.
+            batch_size: Of the caller; a measured one takes its place, since no text depends on it.
+            return_word_box: Also return words.
+        """
+        measured = self.reader.batch_size > 1
+        return self.reader.read(lines, batch_size=None if measured else batch_size, return_word_box=return_word_box)
+
+    def close(self) -> None:
+        """Release the engine. Closing twice is fine."""
+        if self._reader is not None:
+            self._reader.close()
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What PaddleX puts into one batch.
+
+    Attributes:
+        paths: Of each input; None for arrays.
+        pages: 0-based page of each; None where there are none.
+        images: As PaddleX returns them in results.
+        lines: The same for the reader.
+    """
+
+    paths: list[str | None]
+    pages: list[int | None]
+    images: list[npt.NDArray[Any]]
+    lines: list[LineImage]
+
+
+class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no types
+    """Reads PaddleX's batches, several at a time, and returns its results.
+
+    Args:
+        *args: PaddleX's.
+        input_shape: Shape that lines are stretched to; None keeps their aspect ratio.
+        **kwargs: PaddleX's.
+
+    Raises:
+        OcrhpiError: As `ReaderRunner.open`.
+    """
+
+    def __init__(self, *args: Any, input_shape: Sequence[int] | None = None, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(*args, input_shape=input_shape, **kwargs)
+        self.runner.open(input_shape)
+
+    def apply(self, input: Any, *, return_word_box: bool = False) -> Iterator[Any]:  # noqa: A002, ANN401 - PaddleX's
+        """Read everything in ``input``, lazily, in the order of PaddleX's batches.
+
+        Args:
+            input: What PaddleX takes.
+            return_word_box: As there.
+
+        Raises:
+            UnreadableInput: An array is none of an image.
+            BackendError: The engine failed.
+        """
+        for window in _windows(self._batches(input), self._lines_ahead):
+            for batch, columns in self._read(window, return_word_box=return_word_box):
+                for number in range(len(batch.lines)):
+                    yield self.result_class({key: column[number] for key, column in columns.items()})
+
+    def process(self, batch_data: Any, return_word_box: bool = False) -> dict[str, list[Any]]:  # noqa: ANN401, FBT001, FBT002
+        """Read one of PaddleX's batches, for those of its callers that have one."""
+        ((_, columns),) = self._read([self._batch(batch_data)], return_word_box=return_word_box)
+        return columns
+
+    @property
+    def _lines_ahead(self) -> int:
+        ahead = self.runner.reader.batch_size
+        return 1 if ahead == 1 else _WINDOW_BATCHES * ahead
+
+    def _batches(self, source: object) -> Iterator[_Batch]:
+        for sampled in self.batch_sampler(source):
+            yield self._batch(sampled)
+
+    def _batch(self, sampled: Any) -> _Batch:  # noqa: ANN401
+        images = self.pre_tfs["Read"](imgs=sampled.instances)
+        reversed_channels = self.runner.reader.model.spec.color == "RGB"
+        pixels = [
+            _pixels(image, path or f"array number {number}", reversed_channels=reversed_channels)
+            for number, (image, path) in enumerate(zip(images, sampled.input_paths, strict=True))
+        ]
+        ratio = None
+        if self.runner.settings.padding == "batch":
+            ratio = max((image.shape[1] / image.shape[0] for image in pixels), default=None)
+        lines = [LineImage(image, batch_ratio=ratio) for image in pixels]
+        # Copies: at an input that it does not know PaddleX's sampler goes on to fill a batch that it has given out.
+        return _Batch(list(sampled.input_paths), list(sampled.page_indexes), images, lines)
+
+    def _read(
+        self, window: Sequence[_Batch], *, return_word_box: bool
+    ) -> Iterator[tuple[_Batch, dict[str, list[Any]]]]:
+        """Read several batches at once; yield each with the columns of its results."""
+        words = return_word_box or self.return_word_box
+        lines = [line for batch in window for line in batch.lines]
+        texts = iter(self.runner(lines, self.batch_sampler.batch_size, return_word_box=words))
+        for batch in window:
+            yield batch, self._columns(batch, [next(texts) for _ in batch.lines])
+
+    def _columns(self, batch: _Batch, texts: Sequence[TextLine]) -> dict[str, list[Any]]:
+        return {
+            "input_path": batch.paths,
+            "page_index": batch.pages,
+            "input_img": batch.images,
+            "rec_text": [_rec_text(text) for text in texts],
+            "rec_score": [text.score for text in texts],
+            "vis_font": [self.vis_font] * len(texts),
+        }
+
+
+def _pixels(image: npt.NDArray[Any], where: str, *, reversed_channels: bool) -> Pixels:
+    return pixels_from_array(image[..., ::-1] if reversed_channels else image, where)
+
+
+def _rec_text(text: TextLine) -> str | tuple[str, list[Any]]:
+    """Return the text in PaddleX's form; with word boxes that is a tuple."""
+    boxes = text.word_boxes
+    if boxes is None:
+        return text.text
+    return text.text, [boxes.column_count, boxes.words, boxes.columns, boxes.kinds]
+
+
+def _windows(batches: Iterable[_Batch], most_lines: int) -> Iterator[list[_Batch]]:
+    """Gather batches up to a number of lines; what was gathered before an input that cannot be read comes first."""
+    window: list[_Batch] = []
+    try:
+        for batch in batches:
+            window.append(batch)
+            if sum(len(one.lines) for one in window) >= most_lines:
+                yield window
+                window = []
+    except Exception:
+        if window:
+            yield window
+        raise
+    if window:
+        yield window
