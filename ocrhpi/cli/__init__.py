@@ -17,12 +17,15 @@ __all__ = ["main"]
 
 _COMMANDS = {
     "text_recognition": "Read text lines in images, folders, PDFs and URLs.",
+    "batch": "Read many lines, from files to files, here or on a Ray cluster.",
+    "serve": "Read text lines over HTTP.",
     "tune": "Measure what reads fastest on this machine.",
     "bench": "Time normal against high-performance mode, model by model.",
     "report": "Make the report of a benchmark, or compare two of them.",
     "eval": "Count how well a model reads lines of known text.",
     "explain": "Say why a tuning chose what it chose.",
     "export": "Export a model to ONNX and verify it.",
+    "bundle": "Pack a model and its runner for a small device, or test such a bundle.",
     "models": "List, fetch and locate official models.",
     "backends": "Show which engines this machine has.",
 }
