@@ -33,7 +33,8 @@ ARROWS = {
     "results": {"pictures", "save_names"},
     "reading": {"recognition", "backends", "model"},
     "predictor": {"reading", "recognition", "backends", "model", "results"},
-    "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "onnx_metadata"},
+    "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "onnx_metadata", "precision"},
+    "precision": {"backends", "cache", "export", "model", "recognition"},
     "cache": set(),
     "export": {"backends", "cache", "model", "recognition"},
     "candidate": set(),
@@ -46,7 +47,10 @@ ARROWS = {
     "report": {"bench", "candidate", "catalog", "display", "tuning"},
     "evaluation": {"bench", "predictor", "recognition", "tuning"},
     "edge": {"backends", "machine", "recognition"},
-    "bundle": {"assembly", "cache", "candidate", "catalog", "edge", "export", "model", "reading", "tuning", "__init__"},
+    "bundle": {
+        *("assembly", "cache", "candidate", "catalog", "edge", "export", "model", "onnx_metadata", "reading", "tuning"),
+        "__init__",
+    },
     "loader": {"assembly", "candidate", "catalog", "hpi_config", "model", "predictor", "reading", "tuner", "tuning"},
     "text_recognition": {
         *("backends", "display", "hpi_config", "loader", "paddlex_options", "predictor", "recognition", "results"),
@@ -116,7 +120,7 @@ def test_engines_are_imported_by_their_backend_alone_and_inside_functions(path: 
         own = {"onnxruntime", "openvino"}  # networks that read no text, which no backend takes (docs/decisions/0017)
     if own == {"tensorrt"}:
         own.add("pycuda")  # TensorRT leaves memory and streams to others
-    if path.parent.name == "export":
+    if path.parent.name in {"export", "precision"}:
         own = {"onnx", "onnxruntime"}  # to edit graphs and to probe their shapes; engines are run through backends
     assert {module.split(".")[0] for module in imports(path)} & ENGINES <= own
     top_level = [
