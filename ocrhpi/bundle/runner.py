@@ -29,7 +29,7 @@ EXTRAS = {"onnxruntime": "onnxruntime>=1.17", "openvino": "openvino>=2024.5", "a
 # Besides all of ocrhpi.edge; tests/bundle/test_runner.py checks that these are what it imports.
 _MODULES = (
     *("__init__.py", "py.typed", "errors.py", "machine.py", "values.py"),
-    *("backends/__init__.py", "backends/onnx_io.py", "backends/openvino_layers.py"),
+    *("backends/__init__.py", "backends/onnx_io.py"),
     *(f"recognition/{name}.py" for name in ("__init__", "batching", "ctc", "decoding", "direction")),
     *(f"recognition/{name}.py" for name in ("geometry", "headers", "words")),
 )

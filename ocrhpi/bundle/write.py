@@ -19,8 +19,6 @@ from ocrhpi.edge.config import CONFIG, VOCABULARY, BundleConfig
 from ocrhpi.edge.selftest import verify_bundle
 from ocrhpi.errors import ExportError, ModelNotFound, OptionError
 from ocrhpi.export.exporter import EXPORTER_VERSION
-from ocrhpi.export.passes import FP32_TENSORS_KEY
-from ocrhpi.onnx_metadata import read_onnx_metadata
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.values import LineImage
 
@@ -88,7 +86,7 @@ def write_bundle(
         raise ModelNotFound(model.path, "an ONNX graph")
     files = {
         _ARTIFACT: graph.read_bytes(),
-        CONFIG: _as_json(_config(model, options, target, graph).as_values()),
+        CONFIG: _as_json(_config(model, options, target).as_values()),
         VOCABULARY: _as_json(list(model.vocabulary)),
         **_other_files(model, target, lines, texts, shipped_lines=calibration_dir is None),
     }
@@ -110,8 +108,7 @@ def write_bundle(
     return WrittenBundle(output, verification)
 
 
-def _config(model: Model, options: BundleOptions, target: Target, graph: Path) -> BundleConfig:
-    fp32_tensors = read_onnx_metadata(graph).get(FP32_TENSORS_KEY, "")
+def _config(model: Model, options: BundleOptions, target: Target) -> BundleConfig:
     return BundleConfig(
         model_name=model.name,
         spec=model.spec,
@@ -122,7 +119,6 @@ def _config(model: Model, options: BundleOptions, target: Target, graph: Path) -
         batching=options.batching_for(target),
         width_step=options.width_step,
         batch_size=options.batch_size or target.batch_size,
-        fp32_tensors=tuple(fp32_tensors.split("\n")) if fp32_tensors else (),
         buckets=target.buckets,
         small=target.small,
     )

@@ -33,13 +33,11 @@ class Artifact:
         name: The bundle and the file in it, for errors.
         path: Where it lies; None in a zip file.
         data: Its content; empty where it lies on its own.
-        fp32_tensors: Tensors that are computed in FP32 whatever the precision of the others.
     """
 
     name: str
     path: Path | None
     data: bytes
-    fp32_tensors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ class Bundle:
         """Hand over what the engine loads; the bundle itself lets go of it."""
         name, path = self.config.artifact, self._store.path(self.config.artifact)
         data, self._artifact = self._artifact or self._checked(name), b""
-        return Artifact(f"{self.where}: {name}", path, b"" if path else data, self.config.fp32_tensors)
+        return Artifact(f"{self.where}: {name}", path, b"" if path else data)
 
     def calibration(self) -> list[CalibrationEntry]:
         """Return the lines that the bundle brings along.

@@ -34,8 +34,6 @@ class BundleConfig:
         batching: ``masked`` if the graph takes the width of each line, else ``exact``, see `ocrhpi.values.Batching`.
         width_step: Widths are rounded up to a multiple of this many pixels, in ``masked``.
         batch_size: Lines of base width that make one batch; of wider lines fewer share it.
-        fp32_tensors: Tensors of the graph that are computed in FP32 whatever the precision of the others, for engines
-            that are told so when they load it.
         buckets: Widths in pixels, ascending, that lines are padded up to; for engines of the whole of ocrhpi only.
         small: Whether the small runner runs it; if not, the whole of ocrhpi does.
     """
@@ -49,7 +47,6 @@ class BundleConfig:
     batching: Literal["exact", "masked"]
     width_step: int
     batch_size: int
-    fp32_tensors: tuple[str, ...] = ()
     buckets: tuple[int, ...] = ()
     small: bool = True
 
@@ -72,7 +69,6 @@ class BundleConfig:
             batching=cast("Literal['exact', 'masked']", batching),
             width_step=_at_least_one(fields, "width_step"),
             batch_size=_at_least_one(fields, "batch_size"),
-            fp32_tensors=_list_of(fields, "fp32_tensors", str),
             buckets=_list_of(fields, "buckets", int),
             small=fields.get("small", bool),
         )

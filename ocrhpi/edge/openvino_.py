@@ -21,10 +21,6 @@ _HINTS = {
     "fp32": "f32",
     "bf16": "bf16",
     "fp16": "f16",
-    "bf16-selective": "bf16",
-    # The graph itself says what is quantised; the rest is FP32.
-    "int8": "f32",
-    "int8-selective": "f32",
 }
 
 
@@ -40,10 +36,6 @@ class OpenVinoEngine(EdgeEngine):
             raise BackendMismatch(self.name, f"precision {precision}", f"this runner knows {', '.join(_HINTS)}")
         core = openvino.Core()
         network = core.read_model(artifact.data or str(artifact.path))
-        if artifact.fp32_tensors:
-            from ocrhpi.backends.openvino_layers import keep_fp32  # noqa: PLC0415 - few bundles need it
-
-            network = keep_fp32(network, artifact.fp32_tensors, openvino.save_model, core.read_model)
         inputs, outputs = ([tensor.get_names() for tensor in ends] for ends in (network.inputs, network.outputs))
         self.interface = GraphInterface.read(Path(artifact.name), inputs, outputs)
         hint = _HINTS[precision]

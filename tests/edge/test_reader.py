@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 import pytest
 
 from ocrhpi import load_predictor
@@ -21,7 +20,6 @@ from ocrhpi.edge.recogniser import EdgeRecogniser
 from ocrhpi.errors import (
     BackendClosed,
     BackendError,
-    BackendMismatch,
     BackendUnavailable,
     BundleError,
     OptionError,
@@ -30,7 +28,7 @@ from ocrhpi.errors import (
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from ocrhpi.model import Model
@@ -150,25 +148,6 @@ def test_a_graph_of_another_form_than_the_configuration_says(made_zip: Path) -> 
 def test_a_precision_that_the_processor_does_not_have(make_bundle: Callable[..., Path]) -> None:
     with Bundle(make_bundle(target="openvino-cpu")) as bundle, pytest.raises(BackendError, match="int3"):
         open_engine("openvino", bundle.take_artifact(), 28, "int3", 1)
-
-
-def test_layers_that_stay_in_fp32(make_bundle: Callable[..., Path]) -> None:
-    with Bundle(make_bundle(target="openvino-cpu")) as bundle:
-        artifact = bundle.take_artifact()
-    layers = [node.output[0] for node in onnx.load_from_string(artifact.data).graph.node if node.op_type == "Conv"]
-    tensor = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 640)).astype(np.float32)
-
-    def probabilities(precision: str, kept: Sequence[str] = ()) -> np.ndarray:
-        return open_engine("openvino", replace(artifact, fp32_tensors=tuple(kept)), 28, precision, 1).run(tensor).probs
-
-    try:
-        lowered = probabilities("bf16")
-    except BackendMismatch as error:
-        pytest.skip(str(error))
-    full = probabilities("fp32")
-    assert len(layers) == 2
-    assert np.abs(lowered - full).max() > 1e-4
-    np.testing.assert_allclose(probabilities("bf16-selective", layers), full, rtol=0, atol=1e-6)
 
 
 def test_right_to_left_scripts(made_zip: Path, monkeypatch: pytest.MonkeyPatch, lines_dir: Path) -> None:
