@@ -11,6 +11,9 @@ is read alone. Two ways of running the half graph are compared with FP32, all on
 
 Neither shows sums in FP16, other orders of summation, fast approximations of functions, or flushed subnormal numbers;
 an engine that fuses operators rounds less often than *rounded* does.
+
+Of each way it is also said what *verified* reading makes of it (docs/decisions/0022-verified-low-precision.md): the
+threshold that the calibration lines ask for, the share of lines that would be read again, and the changes it misses.
 """
 
 from __future__ import annotations
@@ -40,10 +43,13 @@ from ocrhpi.loader import find_model
 from ocrhpi.model import ModelFiles
 from ocrhpi.recognition.ctc import CtcDecoder
 from ocrhpi.recognition.decoding import decode_image
+from ocrhpi.recognition.doubt import text_margins
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.inputs import DEFAULT_LIMITS
 from ocrhpi.recognition.tensors import to_tensor
 from ocrhpi.tuning.calibration import load_calibration
+from ocrhpi.tuning.gate import ReadLine
+from ocrhpi.tuning.verification import MOST_MARGIN, threshold_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +60,7 @@ if TYPE_CHECKING:
 MODELS = ("PP-OCRv4_mobile_rec", "PP-OCRv6_small_rec")
 FOLDER = Path(__file__).parents[1] / "tests" / "data" / "lines"
 LABELS = FOLDER / "labels_PP-OCRv4_mobile_rec.tsv"
+CALIBRATION = "calibration"
 STORED, ROUNDED = {"precision": "fp16"}, {"precision": "fp16", "graph_level": "disabled"}
 
 
@@ -73,13 +80,14 @@ def line_sets(folder: Path, labels: Path) -> dict[str, list[Line]]:
         for file, label in read_label_file(labels).items()
     ]
     shipped = [Line(line.name, line.text, line.pixels) for line in load_calibration().lines]
-    return {folder.name: labelled, "calibration": shipped}
+    return {folder.name: labelled, CALIBRATION: shipped}
 
 
 def read(model: Model, file: Path, options: Mapping[str, str], lines: Sequence[Line]) -> list[Emissions]:
     """Read every line alone with the graph ``file``."""
     found = []
     with create_backend("onnxruntime", replace(model, files=ModelFiles(onnx=file)), "cpu", options) as backend:
+        backend.rival_margin = MOST_MARGIN
         for line in lines:
             height, width = line.pixels.shape[:2]
             geometry = line_geometry(width, height, model.spec)
@@ -108,6 +116,34 @@ def compare(
     for line, before, after in changed:
         print(f"    {line.name}: {before!r} -> {after!r} (labelled {line.text!r})")
     return len(changed)
+
+
+def verify(
+    labels: Sequence[str], pairs: Mapping[str, tuple[Sequence[Emissions], Sequence[Emissions]]], calibrating: str
+) -> str:
+    """Return what reading doubtful lines again would do, for sets of (FP32, half) emissions."""
+    decoder = CtcDecoder(labels)
+    read = {title: tuple(read_lines(decoder, emissions) for emissions in pair) for title, pair in pairs.items()}
+    threshold = threshold_of(read[calibrating][1], read[calibrating][0])
+    if threshold is None:
+        return f"verified: no threshold up to {MOST_MARGIN} catches every change on {calibrating}"
+    words = [f"verified below {threshold:.2f}"]
+    for title, (single, half) in read.items():
+        again = [line.margin is not None and line.margin < threshold for line in half]
+        missed = sum(
+            one.text != other.text and not doubtful for one, other, doubtful in zip(single, half, again, strict=True)
+        )
+        words.append(f"{title}: {sum(again) / len(again):.1%} again, {missed} missed")
+    return "; ".join(words)
+
+
+def read_lines(decoder: CtcDecoder, emissions: Sequence[Emissions]) -> list[ReadLine]:
+    """Return text, score and margin of each line, of which each of the emissions holds one."""
+    found = []
+    for one in emissions:
+        (line,), (margin,) = decoder.decode(one), text_margins(one)
+        found.append(ReadLine(line.text, line.score, margin))
+    return found
 
 
 def describe(single: Path, half: Path) -> None:
@@ -144,10 +180,13 @@ def measure(
     print(f"\n{model.name}, head {head}{', masked' if masked else ''}")
     describe(files["single"], files["stored"])
     changed = 0
-    for title, lines in sets.items():
-        single = read(model, files["single"], {}, lines)
-        for way, options in (("stored", STORED), ("rounded", ROUNDED)):
-            changed += compare(model, f"{title}, {way}", lines, single, read(model, files[way], options, lines))
+    single = {title: read(model, files["single"], {}, lines) for title, lines in sets.items()}
+    for way, options in (("stored", STORED), ("rounded", ROUNDED)):
+        halves = {title: read(model, files[way], options, lines) for title, lines in sets.items()}
+        for title, lines in sets.items():
+            changed += compare(model, f"{title}, {way}", lines, single[title], halves[title])
+        pairs = {title: (single[title], halves[title]) for title in sets}
+        print(verify(model.labels, pairs, CALIBRATION))
     return changed
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from typing import TYPE_CHECKING
 
 from ocrhpi.cache import cache_root
-from ocrhpi.errors import BackendUnavailable, ExportError
+from ocrhpi.errors import ExportError
 from ocrhpi.export.convert import OPSET, convert_files
+from ocrhpi.export.packages import require_modules
 from ocrhpi.export.passes import mend_scalar_concats
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def convert_any(name: str, path: Path, files: ModelFiles, *, cache_dir: Path | s
     target = directory / "converted.onnx"
     if target.is_file():
         return target
-    if importlib.util.find_spec("onnx") is None:
-        raise BackendUnavailable("export", "exporting needs onnx, not installed", "pip install 'ocrhpi[export]'")
+    require_modules(["onnx"], "exporting")
     from filelock import FileLock  # noqa: PLC0415 - a cached export needs no lock
 
     directory.mkdir(parents=True, exist_ok=True)

@@ -6,27 +6,23 @@ the running interpreter; neither may happen to the caller's process.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound
+from ocrhpi.errors import ExportError, ModelNotFound
+from ocrhpi.export.packages import CONVERTER_MODULES, require_modules
 
 if TYPE_CHECKING:
     from ocrhpi.model import Model, ModelFiles
 
-__all__ = ["CONVERTER_MODULES", "OPSET", "convert_files", "convert_paddle"]
+__all__ = ["OPSET", "convert_files", "convert_paddle"]
 
 OPSET = 17
 """First opset with LayerNormalization as one node; HardSwish needs 14."""
 
-CONVERTER_MODULES = ("paddle", "paddle2onnx")
-"""What the conversion needs to be installed."""
-
-_INSTALL = "pip install 'ocrhpi[export]'"
 _TIMEOUT_S = 600.0
 _MENDING = Path(__file__).with_name("programs.py")
 
@@ -71,11 +67,7 @@ def convert_files(path: Path, files: ModelFiles, target: Path) -> None:
     graph, parameters = files.paddle_graph, files.paddle_parameters
     if graph is None or parameters is None:
         raise ModelNotFound(path, "inference.json or inference.pdmodel to convert")
-    for module in CONVERTER_MODULES:
-        if importlib.util.find_spec(module) is None:
-            raise BackendUnavailable(
-                "export", f"conversion from Paddle needs {module}, which is not installed", _INSTALL
-            )
+    require_modules(CONVERTER_MODULES, "conversion from Paddle")
     command = [sys.executable, "-c", _CHILD, str(graph), str(parameters), str(target), str(OPSET), str(_MENDING)]
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)  # noqa: S603

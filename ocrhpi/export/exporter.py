@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, get_args
 
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.cache import cache_root
-from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound, OcrhpiError
-from ocrhpi.export.convert import CONVERTER_MODULES, convert_paddle
+from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError
+from ocrhpi.export.convert import convert_paddle
 from ocrhpi.export.emulation import emulate_half
 from ocrhpi.export.half import to_half
 from ocrhpi.export.heads import add_head
 from ocrhpi.export.masking import mask_widths
+from ocrhpi.export.packages import CONVERTER_MODULES, EXPORT_MODULES, missing_modules, require_modules
 from ocrhpi.export.passes import mend_scalar_concats, name_interface, set_metadata, simplify
 from ocrhpi.export.pixels import take_pixels
 from ocrhpi.export.verification import verify_equal, verify_half
@@ -23,7 +23,7 @@ from ocrhpi.model import CONFIG_NAME, ONNX_NAME, Model, ModelFiles, load_model
 from ocrhpi.values import GraphPrecision, Head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from onnx import ModelProto
@@ -35,8 +35,6 @@ EXPORTER_VERSION = 1
 
 PRECISIONS: tuple[GraphPrecision, ...] = get_args(GraphPrecision)
 
-_INSTALL = "pip install 'ocrhpi[export]'"
-_EXPORT_MODULES = ("onnx", "onnxslim", "onnxruntime")
 
 # What graph libraries raise on graphs that they cannot take.
 _GRAPH_FAULTS = (ValueError, RuntimeError, TypeError, KeyError, AttributeError, IndexError, AssertionError, OSError)
@@ -87,7 +85,7 @@ def export_model(model: Model, form: GraphForm = _SOURCE_FORM, *, cache_dir: Pat
     target = directory / form.file_name
     if not target.is_file():
         model = _with_usable_source(model)
-        _require_packages()
+        require_modules(EXPORT_MODULES, "exporting")
         from filelock import FileLock  # noqa: PLC0415 - a cached export needs no lock
 
         directory.mkdir(parents=True, exist_ok=True)
@@ -125,24 +123,14 @@ def _onnx_of(model: Model) -> Path:
 
 def can_export() -> bool:
     """Whether the packages that exporting from ONNX needs are installed."""
-    return not _missing(_EXPORT_MODULES)
-
-
-def _missing(modules: Sequence[str]) -> list[str]:
-    return [module for module in modules if importlib.util.find_spec(module) is None]
+    return not missing_modules(EXPORT_MODULES)
 
 
 def _with_usable_source(model: Model) -> Model:
     """Of a model with Paddle and ONNX files, take ONNX where Paddle cannot be converted here."""
-    if model.files.onnx and model.files.paddle_graph and _missing(CONVERTER_MODULES):
+    if model.files.onnx and model.files.paddle_graph and missing_modules(CONVERTER_MODULES):
         return _onnx_alone(model, model.files.onnx)[1]
     return model
-
-
-def _require_packages() -> None:
-    missing = _missing(_EXPORT_MODULES)
-    if missing:
-        raise BackendUnavailable("export", f"exporting needs {', '.join(missing)}, not installed", _INSTALL)
 
 
 def _export(model: Model, form: GraphForm, directory: Path) -> None:

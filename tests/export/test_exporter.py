@@ -212,7 +212,7 @@ def test_missing_packages_are_a_sentence_with_the_install_line(
 ) -> None:
     model = load_model(tiny_dir)
     monkeypatch.setitem(sys.modules, "paddle2onnx", None)
-    with pytest.raises(BackendUnavailable, match=r"paddle2onnx.*pip install 'ocrhpi\[export\]'"):
+    with pytest.raises(BackendUnavailable, match=r"paddle2onnx.*pip install 'ocrhpi\[convert\]'"):
         export_model(model, cache_dir=tmp_path)
     monkeypatch.setitem(sys.modules, "onnxslim", None)
     with pytest.raises(BackendUnavailable, match="onnxslim"):
