@@ -40,17 +40,15 @@ ARROWS = {
     "candidate": set(),
     "children": set(),
     "tuning": {
-        *("assembly", "backends", "cache", "candidate", "children", "machine", "model", "reading", "recognition"),
+        *("assembly", "backends", "cache", "candidate", "children", "machine", "model", "precision", "reading"),
+        "recognition",
     },
     "display": {"candidate", "tuning"},
     "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning", "__init__"},
     "report": {"bench", "candidate", "catalog", "display", "tuning"},
     "evaluation": {"bench", "predictor", "recognition", "tuning"},
     "edge": {"backends", "machine", "recognition"},
-    "bundle": {
-        *("assembly", "cache", "candidate", "catalog", "edge", "export", "model", "onnx_metadata", "reading", "tuning"),
-        "__init__",
-    },
+    "bundle": {"assembly", "cache", "candidate", "catalog", "edge", "export", "model", "reading", "tuning", "__init__"},
     "loader": {"assembly", "candidate", "catalog", "hpi_config", "model", "predictor", "reading", "tuner", "tuning"},
     "text_recognition": {
         *("backends", "display", "hpi_config", "loader", "paddlex_options", "predictor", "recognition", "results"),
@@ -68,7 +66,7 @@ ARROWS = {
     "cli": {
         *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"),
         *("bench", "display", "evaluation", "hpi_config", "report", "tuner", "bundle", "edge", "integrations"),
-        *("batch", "machine", "serving"),
+        *("batch", "machine", "precision", "serving"),
     },
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ocrhpi.cache import cache_root
 from ocrhpi.errors import ExportError
 from ocrhpi.export.exporter import EXPORTER_VERSION, export_model
 from ocrhpi.export.folding import fold_scales

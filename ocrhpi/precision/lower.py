@@ -14,24 +14,25 @@ from ocrhpi.export.folding import fold_scales
 from ocrhpi.precision.effect import Effect, Reference
 from ocrhpi.precision.graphs import save_lowered
 from ocrhpi.precision.layers import find_layers
-from ocrhpi.precision.lines import line_tensors, shipped_lines
+from ocrhpi.precision.lines import line_tensors
 from ocrhpi.precision.plan import LayerReport, PrecisionPlan, Step, write_plan
 from ocrhpi.precision.search import Found, Tried, search
 from ocrhpi.precision.statistics import measure_layers, statistics_digest, write_statistics
 from ocrhpi.precision.store import key_of, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ocrhpi.model import Model
     from ocrhpi.precision.layers import Layer
     from ocrhpi.precision.plan import Lowered
     from ocrhpi.precision.statistics import LayerStatistics
+    from ocrhpi.values import Pixels
 
-__all__ = ["make_plan"]
+__all__ = ["QUICK_LINES", "make_plan"]
 
 QUICK_LINES = 64
-"""Lines that layers are measured on, and that are read with each layer lowered alone; the first ones stand for all."""
+"""Of the lines, so many of the first ones stand for all where layers are measured, and where one is lowered alone."""
 
 _BF16_OPERATORS = frozenset({"Conv"})
 """Operators that OpenVINO keeps in FP32 where it is asked to; its matrix products follow the hint."""
@@ -40,10 +41,10 @@ _BF16_OPERATORS = frozenset({"Conv"})
 def make_plan(
     model: Model,
     precision: Lowered,
+    lines: Sequence[Pixels],
     *,
     engine: str = "openvino",
     cache_dir: Path | str | None = None,
-    lines: int | None = None,
     advance: Callable[[str], object] = lambda _: None,
 ) -> PrecisionPlan:
     """Find which layers of ``model`` may be lowered, and keep the plan.
@@ -51,13 +52,13 @@ def make_plan(
     Args:
         model: A Paddle or ONNX model.
         precision: What they are to compute in.
+        lines: Calibration lines, of which any number of the first ones stand for all.
         engine: The backend that it is measured with.
         cache_dir: As in `ocrhpi.cache.cache_root`.
-        lines: Read only so many of the shipped calibration lines, for a quicker and poorer plan; None: all.
         advance: Is told what is done.
 
     Raises:
-        OptionError: The engine has no such precision.
+        OptionError: The engine has no such precision, or there are no lines.
         BackendUnavailable: The engine, or a package that exporting needs, is not installed.
         BackendMismatch: The engine does not compute in this precision on this machine.
         ExportError: The model cannot be exported, or its graph not be lowered.
@@ -66,13 +67,14 @@ def make_plan(
 
     if precision == "bf16-selective" and engine != "openvino":
         raise OptionError("engine", f"received {engine!r}; {precision!r} is OpenVINO's: expected 'openvino'")
+    if not lines:
+        raise OptionError("lines", "received none; expected at least one calibration line")
     advance("exporting")
     plain = export_model(model.stretched(None), cache_dir=cache_dir)
     assert plain.files.onnx is not None  # noqa: S101 - export_model() has seen to it
     graph = fold_scales(onnx.load(plain.files.onnx))
     layers = find_layers(graph)
-    quick = line_tensors(shipped_lines(min(QUICK_LINES, lines or QUICK_LINES)), model.spec)
-    tensors = line_tensors(shipped_lines(lines), model.spec)
+    quick = line_tensors(lines[:QUICK_LINES], model.spec)
     statistics: dict[str, LayerStatistics] = {}
     if precision != "bf16-selective":
         advance("measuring the values of layers")
@@ -82,17 +84,12 @@ def make_plan(
         model=model.name,
         key=key_of(model, engine),
         statistics=statistics_digest(statistics) if statistics else None,
-        lines=sum(map(len, tensors)),
+        lines=len(lines),
         layers=tuple(LayerReport(name=layer.name, operator=layer.operator, work=layer.work) for layer in layers),
     )
     with tempfile.TemporaryDirectory(prefix="ocrhpi-") as folder, create_backend(engine, plain, "cpu") as backend:
-        references = (Reference(backend, quick), Reference(backend, tensors))
-        trial = _Trial(plain, draft, statistics, engine, Path(folder), *references)
-        if precision == "int8":
-            advance("all layers lowered")
-            found = Found((Tried(frozenset(), trial(frozenset(), quick=False)),), {})
-        else:
-            found = search([layer for layer in layers if _searched(layer, precision)], trial, advance)
+        references = Reference(backend, quick), Reference(backend, line_tensors(lines, model.spec))
+        found = _find(layers, _Trial(plain, draft, statistics, engine, Path(folder), *references), advance)
     plan = _finished(draft, statistics, found)
     place = place_of(model, precision, cache_dir=cache_dir)
     if statistics:
@@ -124,6 +121,15 @@ class _Trial:
             if not quick:
                 raise
             return Effect(0, 0.0)  # the engine lowers these layers not alone; FP32 moves nothing
+
+
+def _find(layers: Sequence[Layer], trial: _Trial, advance: Callable[[str], object]) -> Found:
+    """Search; where all layers are to be lowered there is nothing to find, but what that changes."""
+    precision = trial.draft.precision
+    if precision != "int8":
+        return search([layer for layer in layers if _searched(layer, precision)], trial, advance)
+    advance("all layers lowered")
+    return Found((Tried(frozenset(), trial(frozenset(), quick=False)),), {})
 
 
 def _searched(layer: Layer, precision: Lowered) -> bool:

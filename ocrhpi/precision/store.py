@@ -8,7 +8,6 @@ from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.cache import cache_root
 from ocrhpi.errors import OptionError
 from ocrhpi.export.exporter import EXPORTER_VERSION
-from ocrhpi.precision.lines import shipped_digest
 from ocrhpi.precision.plan import read_plan
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ PLANNER_VERSION = 1
 
 def place_of(model: Model, precision: Lowered, *, cache_dir: Path | str | None = None) -> Path:
     """Return the file of the plan; the graphs of a plan are in a folder beside it."""
-    folder = cache_root(cache_dir) / "precision" / f"{model.name}-{model.fingerprint[:16]}"
+    folder = cache_root(cache_dir) / "precision" / f"{model.name}-{_fingerprint(model)[:16]}"
     return folder / f"{precision}.yml"
 
 
@@ -37,10 +36,9 @@ def key_of(model: Model, engine: str) -> dict[str, Any]:
         engine: Name of the backend that the plan is measured with.
     """
     return {
-        "model": model.fingerprint,
+        "model": _fingerprint(model),
         "engine": engine,
         "engine_version": availability(backend_specs()[engine]).version,
-        "lines": shipped_digest(),
         "exporter": EXPORTER_VERSION,
         "planner": PLANNER_VERSION,
     }
@@ -63,3 +61,8 @@ def find_plan(model: Model, precision: Lowered, *, cache_dir: Path | str | None 
     if stale:
         raise OptionError("precision", f"the plan {path} is of another {', '.join(stale)}; {cure}")
     return plan
+
+
+def _fingerprint(model: Model) -> str:
+    """Return the model's; how lines are stretched decides nothing about its graph."""
+    return (model if model.spec.stretch_width is None else model.stretched(None)).fingerprint
