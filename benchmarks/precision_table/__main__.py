@@ -1,10 +1,10 @@
 """Make the table of precisions in three steps, so that only the second needs a quiet machine.
 
-    ocrhpi lower MODEL --precision int8             # and int8-selective, bf16-selective
-    python -m benchmarks.hard_lines -o HARD
-    python -m benchmarks.precision_table accuracy MODEL --hard HARD -o RESULTS
-    python -m benchmarks.precision_table speed MODEL --hard HARD -o RESULTS
-    python -m benchmarks.precision_table show MODEL -o RESULTS
+ocrhpi lower MODEL --precision int8             # and int8-selective, bf16-selective
+python -m benchmarks.hard_lines -o HARD
+python -m benchmarks.precision_table accuracy MODEL --hard HARD -o RESULTS
+python -m benchmarks.precision_table speed MODEL --hard HARD -o RESULTS
+python -m benchmarks.precision_table show MODEL -o RESULTS
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def accuracy(name: str, real: Path, hard: Path, output: Path) -> None:
 @_real
 @_hard
 @_output
-@click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True)
 def speed(name: str, real: Path, hard: Path, output: Path, rounds: int) -> None:
     """Time, with the thresholds that ``accuracy`` found."""
     found = _load(_file(output, name, "accuracy"))

@@ -38,7 +38,8 @@ def load_sets(real: Path, hard: Path) -> dict[str, LineSet]:
     shipped = load_calibration().lines
     return {
         CALIBRATION: LineSet(
-            tuple(LineImage(line.pixels) for line in shipped), tuple(KnownLine(line.name, line.text) for line in shipped)
+            tuple(LineImage(line.pixels) for line in shipped),
+            tuple(KnownLine(line.name, line.text) for line in shipped),
         ),
         REAL: _real(real),
         HARD: _labelled(hard),

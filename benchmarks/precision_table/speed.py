@@ -28,11 +28,11 @@ __all__ = ["LATENCY", "LINES", "measure_speed"]
 LATENCY = "latency"
 """Name of the times of one line a call, on the first lines of the tuning."""
 
-LINES = 100
+LINES = 48
 """Lines of a set that a round reads at most; the first ones stand for all."""
 
 _SINGLE_LINES = 24
-_WARM_UP = 2
+_WARM_UP = 1
 _QUIET_S = 0.25  # idle threads of some engines spin for 0.2 s
 
 
@@ -59,7 +59,9 @@ def measure_speed(
                 for name, ms in _round(readers[title], sets).items():
                     if number >= _WARM_UP:
                         samples[title][name].append(ms)
-    return {title: {name: _summary(ms, samples[FULL][name]) for name, ms in one.items()} for title, one in samples.items()}
+    return {
+        title: {name: _summary(ms, samples[FULL][name]) for name, ms in one.items()} for title, one in samples.items()
+    }
 
 
 def _round(reader: LineReader, sets: Mapping[str, LineSet]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Precisions of single layers in OpenVINO: which one each has, and how some stay in FP32 where the hint says less.
 
-OpenVINO's CPU plug-in computes a node in FP32 in spite of the hint if the node has a certain attribute. From Python that
-can be set in the text of a network only. It is lost where the plug-in replaces a node by another, as it does with
+OpenVINO's CPU plug-in computes a node in FP32 in spite of the hint if the node has a certain attribute. From Python
+that can be set in the text of a network only. It is lost where the plug-in replaces a node by another, as it does with
 matrix products by constants: these follow the hint.
 """
 
@@ -59,7 +59,7 @@ def keep_fp32(
     for node in network.get_ops():
         if any(wanted & output.get_names() for output in node.outputs()):
             for part in _parts(node):
-                part.set_friendly_name(_MARK + part.get_friendly_name())
+                part.set_friendly_name(_MARK + part.get_friendly_name().removeprefix(_MARK))
     with tempfile.TemporaryDirectory(prefix="ocrhpi-") as folder:
         text = Path(folder, "network.xml")
         save(network, text, compress_to_fp16=False)

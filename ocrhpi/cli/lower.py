@@ -31,8 +31,8 @@ __all__ = ["command"]
     "lower",
     help="""Find which layers of MODEL (official name, folder or ONNX file) may compute in lower precision.
 
-    Takes up to some minutes. The result is kept, so that `ocrhpi tune` tries it from now on: like any other candidate it
-    is chosen only if the texts will do.
+    Takes some minutes. The result is kept, so that `ocrhpi tune` tries it from now on: like any other candidate it is
+    chosen only if the texts will do.
     """,
 )
 @click.argument("model")

@@ -11,7 +11,7 @@ from ocrhpi.export.folding import fold_scales
 from ocrhpi.export.passes import FP32_TENSORS_KEY, PRECISION_KEY
 from ocrhpi.model import ModelFiles
 from ocrhpi.precision.layers import kept_tensors
-from ocrhpi.precision.quantize import quantize
+from ocrhpi.precision.quantize import LEAST_OPSET, opset_of, quantize
 from ocrhpi.precision.statistics import read_statistics
 from ocrhpi.precision.store import find_plan, place_of
 
@@ -82,7 +82,7 @@ def save_lowered(
         onnx.checker.check_model(graph, full_check=True)
         onnx.save(graph, temporary)
         temporary.replace(target)
-    except (ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+    except (ValueError, RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(exported.path, f"precision {plan.precision!r}", f"{error}; use another one") from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -111,6 +111,17 @@ def apply_plan(
         graph.metadata_props.add(key=FP32_TENSORS_KEY, value="\n".join(kept_tensors(graph, plan.kept)))
     else:
         lowered = {name: values for name, values in statistics.items() if name not in plan.kept}
-        graph = quantize(graph, lowered, between_pairs=backend in _BETWEEN_PAIRS)
+        graph = quantize(_recent(graph), lowered, between_pairs=backend in _BETWEEN_PAIRS)
     graph.metadata_props.add(key=PRECISION_KEY, value=plan.precision)
     return graph
+
+
+def _recent(graph: ModelProto) -> ModelProto:
+    """Return the graph with operators that have a scale for each channel.
+
+    Raises:
+        RuntimeError: An operator cannot be converted.
+    """
+    from onnx import version_converter  # noqa: PLC0415 - only what makes graphs needs it
+
+    return graph if opset_of(graph) >= LEAST_OPSET else version_converter.convert_version(graph, LEAST_OPSET)

@@ -64,7 +64,8 @@ def kept_tensors(model: ModelProto, kept: Collection[str]) -> list[str]:
     """Return the tensors of a graph of any form that are to be in FP32 if the layers ``kept`` are.
 
     These are the layers themselves and what follows from them, up to the next layer. Of that, what only lowered layers
-    read is left out: an engine that fuses it into the layer then writes it in their precision at once.
+    read is left out: an engine that fuses it into the layer then writes it in their precision at once. Sums are not: in
+    OpenVINO 2026.4 a convolution in FP32 that adds a second tensor and writes BF16 does not run.
     """
     owner = _owners(model)
     readers: dict[str, list[str]] = defaultdict(list)
@@ -75,7 +76,7 @@ def kept_tensors(model: ModelProto, kept: Collection[str]) -> list[str]:
     for node in model.graph.node:
         for name in node.output:
             only_lowered = bool(readers[name]) and not any(reader in kept for reader in readers[name])
-            if owner.get(name) in kept and (name in kept or not only_lowered):
+            if owner.get(name) in kept and (name in kept or node.op_type == "Add" or not only_lowered):
                 tensors.append(name)
     return tensors
 

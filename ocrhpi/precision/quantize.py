@@ -25,11 +25,18 @@ if TYPE_CHECKING:
 
     from ocrhpi.precision.statistics import LayerStatistics
 
-__all__ = ["quantization", "quantize"]
+__all__ = ["LEAST_OPSET", "opset_of", "quantization", "quantize"]
 
 _LEVELS = 255
 _LARGEST = 127
-_LEAST_OPSET = 13  # the first with a scale for each channel
+
+LEAST_OPSET = 13
+"""The first version of the operators with a scale for each channel."""
+
+
+def opset_of(model: ModelProto) -> int:
+    """Return the version of ONNX's own operators."""
+    return max(item.version for item in model.opset_import if item.domain in {"", "ai.onnx"})
 
 
 def quantization(
@@ -55,9 +62,8 @@ def quantize(model: ModelProto, layers: Mapping[str, LayerStatistics], *, betwee
         ValueError: The operators of the graph are of a version without scales for each channel, or a layer in
             ``layers`` has no constant weights.
     """
-    opset = max(item.version for item in model.opset_import if item.domain in {"", "ai.onnx"})
-    if opset < _LEAST_OPSET:
-        raise ValueError(f"the graph has opset {opset}, expected at least {_LEAST_OPSET} for INT8")
+    if opset_of(model) < LEAST_OPSET:
+        raise ValueError(f"the graph has opset {opset_of(model)}, expected at least {LEAST_OPSET} for INT8")
     return _Quantizer(model, between_pairs=between_pairs).run(layers)
 
 
@@ -120,7 +126,7 @@ class _Quantizer:
             self._correct_bias(node, weights, values.channels[2], groups)
 
     def _round(self, tensor: str, limits: npt.NDArray[np.floating], result: str | None = None) -> str:
-        """Return the tensor rounded to the levels of a range, or of one range a channel; one pair serves all readers."""
+        """Return the tensor rounded to the levels of a range, or one a channel; one pair serves all readers."""
         scale, zero = quantization(limits[0], limits[1])
         key = (tensor, scale.tobytes() + zero.tobytes())
         if key not in self._rounded:
@@ -130,9 +136,7 @@ class _Quantizer:
             self._rounded[key] = self._editor.node("DequantizeLinear", [levels, *parameters], result, **axis)
         return self._rounded[key]
 
-    def _correct_bias(
-        self, node: NodeProto, weights: _Weights, means: npt.NDArray[np.float32], groups: int
-    ) -> None:
+    def _correct_bias(self, node: NodeProto, weights: _Weights, means: npt.NDArray[np.float32], groups: int) -> None:
         """Add to the bias what the error of the weights takes from the mean of each output channel."""
         given = self._editor.value(node.input[2]) if len(node.input) > 2 else np.float32(0)  # noqa: PLR2004
         if given is None:

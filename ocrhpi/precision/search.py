@@ -23,7 +23,7 @@ LEAST_LOWERED = 0.5
 """At least this share of the work that can be lowered is lowered, whatever that does to the texts: with less of it, a
 plan is hardly quicker than FP32. Whether its texts will do is for the gate to say."""
 
-MOST_GROUPS = 48
+MOST_GROUPS = 24
 """Neighbouring layers of least work are measured together until there are no more groups than that."""
 
 
@@ -111,9 +111,7 @@ def merge(layers: Sequence[Layer], most: int) -> list[list[Layer]]:
     return groups
 
 
-def _shifts(
-    groups: Sequence[Sequence[Layer]], measure: Measure, advance: Callable[[str], object]
-) -> list[float]:
+def _shifts(groups: Sequence[Sequence[Layer]], measure: Measure, advance: Callable[[str], object]) -> list[float]:
     """Lower each group alone; return the shift of each."""
     names = frozenset(layer.name for group in groups for layer in group)
     shifts = []

@@ -53,9 +53,7 @@ class LayerStatistics:
     channels: npt.NDArray[np.float32]
 
 
-def measure_layers(
-    model: ModelProto, layers: Iterable[str], tensors: Sequence[Tensor]
-) -> dict[str, LayerStatistics]:
+def measure_layers(model: ModelProto, layers: Iterable[str], tensors: Sequence[Tensor]) -> dict[str, LayerStatistics]:
     """Run the calibration lines and measure layers.
 
     Args:
@@ -132,9 +130,7 @@ def read_statistics(path: Path) -> dict[str, LayerStatistics]:
         with np.load(path, allow_pickle=False) as archive:
             layers = [name.removesuffix("/ranges") for name in archive.files if name.endswith("/ranges")]
             return {
-                layer: LayerStatistics(
-                    *map(tuple, archive[f"{layer}/ranges"].tolist()), archive[f"{layer}/channels"]
-                )
+                layer: LayerStatistics(*map(tuple, archive[f"{layer}/ranges"].tolist()), archive[f"{layer}/channels"])
                 for layer in layers
             }
     except (OSError, ValueError, KeyError) as error:

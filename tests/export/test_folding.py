@@ -30,7 +30,7 @@ def network(*followers: tuple[str, tuple[int, ...]], outputs: tuple[str, ...] = 
         nodes,
         "network",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 16])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", *outputs)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4, 6, 14]) for name in ("y", *outputs)],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -39,7 +39,7 @@ def network(*, opset: int = 17) -> onnx.ModelProto:
         nodes,
         "network",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 48, 64])],
-        [helper.make_tensor_value_info("product", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("product", TensorProto.FLOAT, ["N", 4, 48, 5])],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
@@ -49,7 +49,10 @@ def network(*, opset: int = 17) -> onnx.ModelProto:
 
 def run(model: onnx.ModelProto) -> npt.NDArray[np.float32]:
     onnx.checker.check_model(model, full_check=True)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    # Its own INT8 kernels know no scales for the channels of an input: those graphs are OpenVINO's.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"x": BATCH})[0])
 
 
@@ -59,7 +62,7 @@ def relative_error(model: onnx.ModelProto) -> float:
 
 
 @pytest.mark.parametrize("between_pairs", [False, True])
-def test_all_layers_in_int8_compute_nearly_the_same(between_pairs: bool) -> None:  # noqa: FBT001 - a parameter
+def test_all_layers_in_int8_compute_nearly_the_same(between_pairs: bool) -> None:
     model = network()
     statistics = measure_layers(model, ["conv", "depthwise", "product"], [BATCH])
     lowered = quantize(copy.deepcopy(model), statistics, between_pairs=between_pairs)

@@ -9,7 +9,7 @@ from ocrhpi.precision.layers import Layer
 from ocrhpi.precision.search import Found, merge, search
 
 HARM = {"a": 3.0, "b": 0.1, "c": 2.0, "d": 0.1, "e": 0.1, "f": 0.1}
-LAYERS = [Layer(name, "Conv", weighted=True, work=1 / len(HARM)) for name in HARM]
+LAYERS = [Layer(name, "Conv", weighted=True, work=1) for name in HARM]
 
 
 class Network:
@@ -63,6 +63,6 @@ def test_each_step_is_told_before_it_is_taken() -> None:
 
 
 def test_small_neighbours_are_measured_together() -> None:
-    layers = [Layer(str(number), "Conv", weighted=True, work=work) for number, work in enumerate((5, 1, 1, 4, 3))]
+    layers = [Layer(str(number), "Conv", weighted=True, work=work) for number, work in enumerate((5, 2, 2, 4, 1))]
     groups = [[layer.name for layer in group] for group in merge(layers, 3)]
     assert groups == [["0"], ["1", "2"], ["3", "4"]]
