@@ -38,7 +38,8 @@ class Fonts:
             names = " ".join(sorted(missing))
             raise MissingFonts(
                 f"not all fonts of {names} are below {folder}; install them with 'apt-get install {names}', or "
-                f"without root 'apt-get download {names}', unpack each with 'dpkg-deb -x PACKAGE FOLDER' and give --fonts FOLDER"
+                f"without root 'apt-get download {names}', unpack each with 'dpkg-deb -x PACKAGE FOLDER' "
+                "and give --fonts FOLDER"
             )
         self.load = lru_cache(maxsize=None)(self._load)
         self.can_write = lru_cache(maxsize=None)(self._can_write)

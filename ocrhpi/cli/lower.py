@@ -57,5 +57,5 @@ def _view(plan: PrecisionPlan, path: Path) -> RenderableType:
         table.add_column(title, justify="right")
     for step in plan.steps:
         table.add_row(str(step.kept), percent(step.lowered), f"{step.changed} of {plan.lines}")
-    title = Text(plain(f"{plan.model} in {plan.precision}; the last row is kept"), style="bold")
-    return Group(title, table, Text(plain(f"{len(plan.kept)} layers stay in FP32: {path}"), style="dim"))
+    heading = Text(plain(f"{plan.model} in {plan.precision}; the last row is kept"), style="bold")
+    return Group(heading, table, Text(plain(f"{len(plan.kept)} layers stay in FP32: {path}"), style="dim"))
