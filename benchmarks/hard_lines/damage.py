@@ -43,7 +43,7 @@ def damage(ink: Ink, how: Mapping[str, Any], chance: np.random.Generator) -> byt
     ink = _moved(ink, _amount(how["motion"], chance)) if _happens(how["motion"], chance) else ink
     ink = _blurred(ink, _amount(how["blur"], chance)) if _happens(how["blur"], chance) else ink
     ink = _cropped(ink, _amount(how["crop"], chance), chance) if _happens(how["crop"], chance) else ink
-    ink = cv2.resize(ink, None, fx=1 / FINER, fy=1 / FINER, interpolation=cv2.INTER_AREA)
+    ink = np.asarray(cv2.resize(ink, None, fx=1 / FINER, fy=1 / FINER, interpolation=cv2.INTER_AREA), np.float32)
     paper, pen = _colours(how, chance)
     contrast = float(np.abs(paper - pen).mean())
     image = paper + (pen - paper) * ink[..., None]
@@ -75,7 +75,7 @@ def _ruled(ink: Ink, chance: np.random.Generator) -> Ink:
     """Draw a thin line across, where tables and forms have one."""
     height = ink.shape[0]
     at, thickness = int(chance.uniform(0.55, 0.97) * height), max(1, round(height / 40))
-    ruled = ink.copy()
+    ruled: Ink = ink.copy()
     ruled[at : at + thickness] = 1
     return ruled
 
@@ -120,7 +120,7 @@ def _tint(level: float, share: float, chance: np.random.Generator) -> Ink:
     if chance.random() >= share:
         return np.full(3, level)
     colour = np.array(colorsys.hsv_to_rgb(chance.random(), chance.uniform(0.1, 0.5), 1.0))
-    return np.minimum(colour / colour.mean() * level, 255)
+    return np.asarray(np.minimum(colour / colour.mean() * level, 255))
 
 
 def _waves(shape: tuple[int, ...], chance: np.random.Generator) -> Ink:

@@ -14,69 +14,84 @@ from ocrhpi.tuning.gate import ReadLine, compare, passes
 from ocrhpi.tuning.verification import MOST_MARGIN, threshold_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     from benchmarks.precision_table.contenders import Contender
     from benchmarks.precision_table.lines import LineSet
     from ocrhpi.model import Model
+    from ocrhpi.reading.engine import EngineReader
 
-__all__ = ["measure_accuracy"]
+__all__ = ["Reading", "measure_accuracy", "verify"]
 
 Read = dict[str, list[ReadLine]]
 """Name of a set of lines -> what was read on each."""
 
 
-class _Pair(NamedTuple):
-    """What verification makes of two readings.
+class Reading(NamedTuple):
+    """What one row reads.
 
     Attributes:
-        read: What is read by both together.
-        again: Of each set, the share of lines read twice.
+        read: All lines; with margins up to ``threshold``, if there is one.
+        threshold: Margin from which on a line is not read again; None where none is known to do.
     """
 
     read: Read
-    again: dict[str, float]
+    threshold: float | None = None
 
 
 def measure_accuracy(model: Model, sets: Mapping[str, LineSet]) -> dict[str, dict[str, Any]]:
     """Return for each title what it does to texts, as plain values; ``threshold`` is there for pairs alone."""
-    read = {}
+    found: dict[str, Reading] = {}
     for contender in tqdm(contenders(model), unit="row", disable=None):
-        read[contender.title] = _read(model, contender, sets)
-    rows = {title: {"sets": _compared(model, sets, read[NORMAL], one, {})} for title, one in read.items()}
+        found[contender.title] = _read(model, contender, sets, found.get(NORMAL))
+    reference = found[NORMAL].read
+    rows: dict[str, dict[str, Any]] = {
+        title: {"sets": _compared(model, sets, reference, one.read, {})} for title, one in found.items()
+    }
     for title, first in VERIFIED.items():
-        threshold = threshold_of(read[first][CALIBRATION], read[NORMAL][CALIBRATION])
-        if threshold is None:
-            rows[title] = {"threshold": None}
-            continue
-        pair = _verified(read[first], read[FULL], threshold)
-        rows[title] = {"threshold": threshold, "sets": _compared(model, sets, read[NORMAL], pair.read, pair.again)}
+        rows[title] = {"threshold": found[first].threshold}
+        if found[first].threshold is not None:
+            read, again = verify(found[first], found[FULL].read)
+            rows[title]["sets"] = _compared(model, sets, reference, read, again)
     return rows
 
 
-def _read(model: Model, contender: Contender, sets: Mapping[str, LineSet]) -> Read:
+def _read(model: Model, contender: Contender, sets: Mapping[str, LineSet], normal: Reading | None) -> Reading:
+    """Read all sets; if a pair begins with this row, with margins, for which the lines of the tuning are read first."""
     assert isinstance(contender.setup, Candidate)  # noqa: S101 - these read alone
     reader = open_engine(model, contender.setup)
-    reader.backend.rival_margin = MOST_MARGIN
+    threshold = None
     try:
-        return {name: _with_margins(*reader.read_with_margins(lines.images)) for name, lines in sets.items()}
+        if normal is not None and contender.title in VERIFIED.values():
+            reader.backend.rival_margin = MOST_MARGIN
+            threshold = threshold_of(_read_set(reader, sets[CALIBRATION]), normal.read[CALIBRATION])
+            reader.backend.rival_margin = threshold or 0.0
+        return Reading({name: _read_set(reader, lines) for name, lines in sets.items()}, threshold)
     finally:
         reader.close()
 
 
-def _with_margins(texts: Sequence[Any], margins: Sequence[float]) -> list[ReadLine]:
-    return [ReadLine(text.text, text.score, margin) for text, margin in zip(texts, margins, strict=True)]
+def _read_set(reader: EngineReader, lines: LineSet) -> list[ReadLine]:
+    if not reader.backend.rival_margin:
+        return [ReadLine(line.text, line.score) for line in reader.read(lines.images)]
+    texts, margins = reader.read_with_margins(lines.images)
+    return [ReadLine(line.text, line.score, margin) for line, margin in zip(texts, margins, strict=True)]
 
 
-def _verified(low: Read, full: Read, threshold: float) -> _Pair:
-    """Take from ``full`` the lines that are in doubt in ``low``, as `ocrhpi.reading.verified` does."""
+def verify(low: Reading, full: Read) -> tuple[Read, dict[str, float]]:
+    """Take from ``full`` the lines that are in doubt in ``low``, as `ocrhpi.reading.verified` does.
+
+    Returns:
+        What is read by both together, and of each set the share of lines read twice.
+    """
+    assert low.threshold is not None  # noqa: S101 - it verifies
     read, again = {}, {}
-    for name, lines in low.items():
-        doubtful = [line.margin is not None and line.margin < threshold for line in lines]
+    for name, lines in low.read.items():
+        doubtful = [line.margin is not None and line.margin < low.threshold for line in lines]
         read[name] = [sure if safe else line for line, sure, safe in zip(lines, full[name], doubtful, strict=True)]
         again[name] = sum(doubtful) / len(doubtful)
-    return _Pair(read, again)
+    return read, again
 
 
 def _compared(

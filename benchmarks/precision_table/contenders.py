@@ -58,7 +58,6 @@ def contenders(model: Model) -> tuple[Contender, ...]:
                 ("FP32, rounded width", {"batching": "rounded", "width_step": 32}),
                 ("FP32, natural width", natural),
                 ("BF16, natural width", {**natural, "options": {"precision": "bf16"}}),
-                ("INT8, natural width", {**natural, "options": {"precision": "int8"}}),
             )
         ),
         *(
@@ -66,7 +65,6 @@ def contenders(model: Model) -> tuple[Contender, ...]:
             for title, facts in (
                 ("FP32", {}),
                 ("INT8", {"options": {"precision": "int8"}}),
-                ("INT8, selective", {"options": {"precision": "int8-selective"}}),
             )
         ),
     )

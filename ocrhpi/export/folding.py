@@ -48,9 +48,10 @@ def _fold(editor: GraphEditor, conv: NodeProto, follower: NodeProto) -> bool:
     if given is None or values is None:
         return False
     if follower.op_type == "Mul":
-        weights, bias = weights * values.reshape(-1, *[1] * (weights.ndim - 1)), given * values
+        by_channel = values.reshape(-1, *[1] * (weights.ndim - 1))
+        weights, bias = np.multiply(weights, by_channel), np.multiply(given, values)
     else:
-        bias = given + values
+        bias = np.add(given, values)
     conv.input[:] = [conv.input[0], editor.constant(weights), editor.constant(bias)]
     # The follower keeps its node, which nothing needs any more, under another name.
     conv.output[0], follower.output[0] = follower.output[0], f"{follower.output[0]}.folded"

@@ -11,7 +11,7 @@ channels differ most; and biases make up for what the rounding of weights does t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,7 +36,7 @@ LEAST_OPSET = 13
 
 def opset_of(model: ModelProto) -> int:
     """Return the version of ONNX's own operators."""
-    return max(item.version for item in model.opset_import if item.domain in {"", "ai.onnx"})
+    return max(int(item.version) for item in model.opset_import if item.domain in {"", "ai.onnx"})
 
 
 def quantization(
@@ -131,7 +131,7 @@ class _Quantizer:
         key = (tensor, scale.tobytes() + zero.tobytes())
         if key not in self._rounded:
             parameters = [self._editor.constant(scale), self._editor.constant(zero)]
-            axis = {"axis": 1} if scale.ndim else {}
+            axis: dict[str, Any] = {"axis": 1} if scale.ndim else {}
             levels = self._editor.node("QuantizeLinear", [tensor, *parameters], **axis)
             self._rounded[key] = self._editor.node("DequantizeLinear", [levels, *parameters], result, **axis)
         return self._rounded[key]

@@ -129,9 +129,10 @@ def read_statistics(path: Path) -> dict[str, LayerStatistics]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             layers = [name.removesuffix("/ranges") for name in archive.files if name.endswith("/ranges")]
+            ranges = {layer: archive[f"{layer}/ranges"].tolist() for layer in layers}
             return {
-                layer: LayerStatistics(*map(tuple, archive[f"{layer}/ranges"].tolist()), archive[f"{layer}/channels"])
-                for layer in layers
+                layer: LayerStatistics((inputs[0], inputs[1]), (outputs[0], outputs[1]), archive[f"{layer}/channels"])
+                for layer, (inputs, outputs) in ranges.items()
             }
     except (OSError, ValueError, KeyError) as error:
         problem = f"{path} holds no statistics of layers ({error}); make them with 'ocrhpi lower'"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.precision_table.accuracy import _verified
+from benchmarks.precision_table.accuracy import Reading, verify
 from benchmarks.precision_table.contenders import FULL, NORMAL, VERIFIED, contenders, verified
 from benchmarks.precision_table.table import table
 from ocrhpi.candidate import Verified
@@ -27,14 +27,14 @@ def test_contenders_and_pairs(tmp_path: Path) -> None:
 def test_a_pair_takes_doubtful_lines_from_the_full_reading() -> None:
     low = {"set": [ReadLine("a", 0.9, 0.5), ReadLine("b", 0.6, 0.1)]}
     full = {"set": [ReadLine("A", 0.9), ReadLine("B", 0.6)]}
-    pair = _verified(low, full, 0.2)
-    assert [line.text for line in pair.read["set"]] == ["a", "B"]
-    assert pair.again == {"set": 0.5}
+    read, again = verify(Reading(low, 0.2), full)
+    assert [line.text for line in read["set"]] == ["a", "B"]
+    assert again == {"set": 0.5}
 
 
 def test_the_table() -> None:
     facts = {"lines": 10, "changed": 1, "labelled": 10, "cer": 0.05, "reference_cer": 0.04, "no_loss": True}
-    accuracy = {
+    accuracy: dict[str, dict[str, Any]] = {
         "INT8": {"sets": {name: {**facts, "again": None} for name in ("calibration", "real", "hard")}},
         "verified INT8": {
             "threshold": 0.25,

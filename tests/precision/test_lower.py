@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -80,4 +80,4 @@ def test_bf16_is_openvinos(tiny: Model, noise: list[Pixels]) -> None:
 
 def test_no_lines(tiny: Model) -> None:
     with pytest.raises(OptionError, match="expected at least one calibration line"):
-        make_plan(tiny, cast("Lowered", "int8"), [])
+        make_plan(tiny, "int8", [])
