@@ -43,7 +43,7 @@ class Reading(NamedTuple):
 def measure_accuracy(model: Model, sets: Mapping[str, LineSet]) -> dict[str, dict[str, Any]]:
     """Return for each title what it does to texts, as plain values; ``threshold`` is there for pairs alone."""
     found: dict[str, Reading] = {}
-    for contender in tqdm(contenders(model), unit="row", disable=None):
+    for contender in tqdm(contenders(), unit="row", disable=None):
         found[contender.title] = _read(model, contender, sets, found.get(NORMAL))
     reference = found[NORMAL].read
     rows: dict[str, dict[str, Any]] = {

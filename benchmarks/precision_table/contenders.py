@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ocrhpi.candidate import Setup
-    from ocrhpi.model import Model
 
 __all__ = ["FULL", "NORMAL", "VERIFIED", "Contender", "contenders", "verified"]
 
-NORMAL, FULL = "normal mode", "FP32"
+NORMAL, FULL = "FP32, ONNX Runtime, one line a batch", "FP32"
 
 VERIFIED: Mapping[str, str] = {
     "verified BF16": "BF16",
@@ -41,12 +40,11 @@ class Contender:
     setup: Setup
 
 
-def contenders(model: Model) -> tuple[Contender, ...]:
-    """Return all that one engine reads alone: normal mode first, then `FULL`, then what is compared with it."""
-    normal = "paddle" if model.files.paddle_graph else "onnxruntime"
+def contenders() -> tuple[Contender, ...]:
+    """Return all that one engine reads alone: what texts are compared with first, then `FULL`, then the others."""
     natural = {"batching": "natural", "width_step": 32}
     return (
-        Contender(NORMAL, Candidate(backend=normal, device="cpu")),
+        Contender(NORMAL, Candidate(backend="onnxruntime", device="cpu")),
         *(
             Contender(title, Candidate.model_validate(_OPENVINO | facts))
             for title, facts in (
@@ -60,13 +58,7 @@ def contenders(model: Model) -> tuple[Contender, ...]:
                 ("BF16, natural width", {**natural, "options": {"precision": "bf16"}}),
             )
         ),
-        *(
-            Contender(f"ONNX Runtime {title}", Candidate.model_validate(_ONNX_RUNTIME | facts))
-            for title, facts in (
-                ("FP32", {}),
-                ("INT8", {"options": {"precision": "int8"}}),
-            )
-        ),
+        Contender("INT8, ONNX Runtime", Candidate.model_validate(_ONNX_RUNTIME)),
     )
 
 
@@ -79,4 +71,4 @@ def verified(title: str, alone: Mapping[str, Contender], threshold: float) -> Co
 
 
 _OPENVINO = {"backend": "openvino", "device": "cpu", "batching": "masked", "batch_size": 8}
-_ONNX_RUNTIME = {"backend": "onnxruntime", "device": "cpu", "batch_size": 8}
+_ONNX_RUNTIME = {"backend": "onnxruntime", "device": "cpu", "batch_size": 8, "options": {"precision": "int8"}}

@@ -40,7 +40,7 @@ def measure_speed(
     model: Model, sets: Mapping[str, LineSet], thresholds: Mapping[str, float | None], rounds: int
 ) -> dict[str, dict[str, Any]]:
     """Return for each title, for each set and `LATENCY`, milliseconds a line and how many times as fast as FP32."""
-    alone = {contender.title: contender for contender in contenders(model)}
+    alone = {contender.title: contender for contender in contenders()}
     pairs = [
         verified(title, alone, threshold)
         for title, threshold in thresholds.items()

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks.precision_table.accuracy import Reading, verify
 from benchmarks.precision_table.contenders import FULL, NORMAL, VERIFIED, contenders, verified
 from benchmarks.precision_table.table import table
 from ocrhpi.candidate import Verified
 from ocrhpi.tuning.gate import ReadLine
-from tests.tiny_onnx import tiny_onnx_model
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
-def test_contenders_and_pairs(tmp_path: Path) -> None:
-    alone = {one.title: one for one in contenders(tiny_onnx_model(tmp_path))}
+def test_contenders_and_pairs() -> None:
+    alone = {one.title: one for one in contenders()}
     assert list(alone)[:2] == [NORMAL, FULL]
     assert set(VERIFIED.values()) <= set(alone)
     pair = verified("verified INT8", alone, 0.3).setup
