@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sha256", help="SHA-256 that the manifest of the bundle must have")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, with the score")
     parser.add_argument("--verify", action="store_true", help="check hashes, texts and speed of the bundle here")
-    parser.add_argument("--rounds", type=int, default=3, help="how often --verify times the lines, 0 for texts alone; default 3")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often --verify times the lines, 0 for texts alone; default 3"
+    )
     return parser
 
 

@@ -96,6 +96,13 @@ def test_the_command_line_goes_on_after_an_image_that_cannot_be_read(
     assert len(captured.out.splitlines()) == 1
 
 
+def test_the_command_line_wants_images_or_verify(made_zip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, problem in (([], "expected an image"), (["--verify", "line.png"], "takes no images")):
+        with pytest.raises(SystemExit):
+            main([str(made_zip), *arguments])
+        assert problem in capsys.readouterr().err
+
+
 def test_the_command_line_refuses_what_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none.zip"), "line.png"]) == 1
     assert "not found" in capsys.readouterr().err
