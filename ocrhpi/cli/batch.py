@@ -119,7 +119,8 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
 def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int | None, address: str | None) -> Pool:
     """Measure if need be, and start the workers."""
     if engine == "ray":
-        from ocrhpi.integrations.ray_pool import RayPool, connect  # noqa: PLC0415 - behind an extra
+        from ocrhpi.integrations.ray_cluster import connect  # noqa: PLC0415 - behind an extra
+        from ocrhpi.integrations.ray_pool import RayPool  # noqa: PLC0415 - likewise
 
         connect(address)
         if options.is_measured:

@@ -34,7 +34,6 @@ _ROUTES = frozenset({INFER_ROUTE, "/health", "/health/ready", "/metrics", "/docs
 _CLIENT_GONE = 499  # as nginx has it; nobody sees it but the metrics
 _MOST_FAULTS = 3
 
-
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     408: {"model": ErrorAnswer, "description": "The body came too slowly"},
     413: {"model": ErrorAnswer, "description": "The body is too long"},
