@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Node", "Share", "connect", "import_ray", "live_nodes", "share_out", "winners_of"]
 
 _log = logging.getLogger("ocrhpi")
+
+_CONNECT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,18 @@ def connect(address: str | None = None, **settings: Any) -> None:  # noqa: ANN40
     if ray.is_initialized():
         return
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, **settings)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         problem = f"received {address!r}, where no cluster answers ({' '.join(str(error).split())[:200]})"
         raise OptionError("address", f"{problem}; expected 'auto', HOST:PORT or ray://HOST:PORT") from error
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError if nobody listens at HOST:PORT, for which Ray would wait for minutes, and retry."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "://" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
 
 
 def live_nodes() -> list[Node]:

@@ -141,10 +141,10 @@ def serve_on_ray(
         OptionError: The endpoint cannot be taken, or there is no cluster at ``address``.
     """
     require("ray")
+    host, port, url = _endpoint(host, port, address)
     import ray  # noqa: PLC0415 - heavy, and behind an extra
     from ray import serve  # noqa: PLC0415
 
-    host, port, url = _endpoint(host, port, address)
     connect(address or "local", include_dashboard=None if address else False)
     try:
         serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S})
