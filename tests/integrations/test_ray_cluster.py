@@ -137,9 +137,9 @@ def test_an_address_where_nobody_listens_is_refused_before_ray_waits_for_it(monk
     with socket.create_server(("127.0.0.1", 0)) as head:
         port = head.getsockname()[1]
         connect(f"127.0.0.1:{port}")
-    for address in (f"127.0.0.1:{port}", "127.0.0.1:99999"):
+    for silent in (f"127.0.0.1:{port}", "127.0.0.1:99999"):
         with pytest.raises(OptionError, match="where no cluster answers"):
-            connect(address)
+            connect(silent)
     for address in ("auto", "local", "ray://127.0.0.1:1", None):  # Ray's own to find
         connect(address)
     assert asked == [f"127.0.0.1:{port}", "auto", "local", "ray://127.0.0.1:1", None]
