@@ -11,6 +11,8 @@ from ocrhpi.errors import OptionError
 from ocrhpi.export.exporter import GraphForm, can_export, export_model
 from ocrhpi.export.passes import EXPORTER_KEY
 from ocrhpi.onnx_metadata import read_onnx_metadata
+from ocrhpi.precision.graphs import lowered_model
+from ocrhpi.precision.plan import LOWERED
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.split import SplitReader
 from ocrhpi.reading.verified import VerifiedReader
@@ -119,10 +121,14 @@ def _with_graph(model: Model, candidate: Candidate, cache_dir: Path | str | None
         precision=cast("GraphPrecision", precision) if precision in spec.graph_precisions else "fp32",
         pixels=candidate.pixels,
     )
-    if onnx_only and form == GraphForm(form.head) and not can_export():
+    lowered = next((name for name in LOWERED if name == precision and spec.lowered_graphs), None)
+    if onnx_only and form == GraphForm(form.head) and lowered is None and not can_export():
         return model  # runs as it came
     # How lines are stretched decides nothing about the graph: one export serves every input_shape.
-    exported = export_model(model.stretched(None), form, cache_dir=cache_dir)
+    if lowered is None:
+        exported = export_model(model.stretched(None), form, cache_dir=cache_dir)
+    else:
+        exported = lowered_model(model.stretched(None), form, lowered, candidate.backend, cache_dir=cache_dir)
     return replace(model, files=exported.files)
 
 

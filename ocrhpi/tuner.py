@@ -95,6 +95,7 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
         may_convert=config.auto_paddle2onnx,
         precision=config.precision,
         machine=machine,
+        cache_dir=config.cache_dir,
     )
     key = key_of(
         model=model.fingerprint,

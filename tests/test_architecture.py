@@ -33,13 +33,15 @@ ARROWS = {
     "results": {"pictures", "save_names"},
     "reading": {"recognition", "backends", "model"},
     "predictor": {"reading", "recognition", "backends", "model", "results"},
-    "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "onnx_metadata"},
+    "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "onnx_metadata", "precision"},
+    "precision": {"backends", "cache", "export", "model", "recognition"},
     "cache": set(),
     "export": {"backends", "cache", "model", "recognition"},
     "candidate": set(),
     "children": set(),
     "tuning": {
-        *("assembly", "backends", "cache", "candidate", "children", "machine", "model", "reading", "recognition"),
+        *("assembly", "backends", "cache", "candidate", "children", "machine", "model", "precision", "reading"),
+        "recognition",
     },
     "display": {"candidate", "tuning"},
     "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning", "__init__"},
@@ -64,7 +66,7 @@ ARROWS = {
     "cli": {
         *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"),
         *("bench", "display", "evaluation", "hpi_config", "report", "tuner", "bundle", "edge", "integrations"),
-        *("batch", "machine", "serving"),
+        *("batch", "machine", "precision", "serving"),
     },
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
 }
@@ -116,7 +118,7 @@ def test_engines_are_imported_by_their_backend_alone_and_inside_functions(path: 
         own = {"onnxruntime", "openvino"}  # networks that read no text, which no backend takes (docs/decisions/0017)
     if own == {"tensorrt"}:
         own.add("pycuda")  # TensorRT leaves memory and streams to others
-    if path.parent.name == "export":
+    if path.parent.name in {"export", "precision"}:
         own = {"onnx", "onnxruntime"}  # to edit graphs and to probe their shapes; engines are run through backends
     assert {module.split(".")[0] for module in imports(path)} & ENGINES <= own
     top_level = [

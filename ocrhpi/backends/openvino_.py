@@ -11,8 +11,10 @@ from pydantic import Field
 from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.device import Device
 from ocrhpi.backends.onnx_io import GraphInterface, onnx_file
+from ocrhpi.backends.openvino_layers import keep_fp32, layer_precisions
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
 from ocrhpi.machine import usable_cores
+from ocrhpi.onnx_metadata import read_onnx_metadata
 from ocrhpi.options import Options
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ __all__ = ["OpenVinoBackend", "OpenVinoOptions"]
 
 _CACHE_MASKED, _CACHE_PLAIN = 2000, 1000  # docs/decisions/0006-openvino-memory.md
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+_BY_GRAPH = {"bf16-selective": "bf16", "int8": "int8", "int8-selective": "int8"}
+"""Precisions that the graph brings about, and what some of its layers then run in."""
 
 
 class OpenVinoOptions(Options):
@@ -33,6 +37,8 @@ class OpenVinoOptions(Options):
 
     Attributes:
         precision: Precision of the arithmetic; a device that does not have it is refused, never replaced.
+            ``bf16-selective``, ``int8`` and ``int8-selective`` need a graph that has them, see `ocrhpi.precision`.
+        rest: With ``int8`` and ``int8-selective``, precision of the layers that are not in INT8.
         hint: ``latency`` puts all threads to one batch, ``throughput`` shares them out to several batches.
         streams: Batches that are computed at the same time; None leaves it to ``hint``.
         threads: CPU threads of all streams together; None takes the usable cores.
@@ -43,7 +49,8 @@ class OpenVinoOptions(Options):
         cache_dir: Directory for compiled models, which shortens the next start; None keeps none.
     """
 
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16", "bf16-selective", "int8", "int8-selective"] = "fp32"
+    rest: Literal["fp32", "bf16"] = "fp32"
     hint: Literal["latency", "throughput"] = "latency"
     streams: Annotated[int, Field(ge=1)] | None = None
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -81,6 +88,7 @@ class OpenVinoBackend(Backend):
         core = _core()
         name = self._choose_device(core.available_devices)
         file, network = self._read(openvino, core)
+        network = self._with_layers(openvino, core, network)
         inputs, outputs = ([tensor.get_names() for tensor in ends] for ends in (network.inputs, network.outputs))
         interface = GraphInterface.read(file, inputs, outputs)
         cache = self.options.runtime_cache
@@ -142,10 +150,33 @@ class OpenVinoBackend(Backend):
         except RuntimeError as error:
             raise BackendError(self.name, f"could not read {paths[0]}: {_telling(error)}") from error
 
+    def _with_layers(self, openvino: Any, core: Any, network: Any) -> Any:  # noqa: ANN401
+        """Return the network with its layers in the precisions that the graph says.
+
+        Raises:
+            BackendMismatch: It was asked for other ones.
+        """
+        file = self.model.files.onnx
+        facts = {} if file is None else read_onnx_metadata(file)
+        found, asked = facts.get("precision", "fp32"), self.options.precision
+        if found != asked and not _BY_GRAPH.keys().isdisjoint((found, asked)):
+            raise BackendMismatch(self.name, f"precision {asked}", f"the graph {file} is {found}")
+        if "fp32_tensors" not in facts:
+            return network
+        return keep_fp32(network, facts["fp32_tensors"].split("\n"), openvino.save_model, core.read_model)
+
+    @property
+    def _hint(self) -> str:
+        """Precision of what the graph does not decide."""
+        options = self.options
+        if _BY_GRAPH.get(options.precision) == "int8":
+            return options.rest
+        return _BY_GRAPH.get(options.precision, options.precision)
+
     def _properties(self, device: str, cache: int) -> dict[str, Any]:
         options = self.options
         properties: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[options.precision],
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[self._hint],
             "PERFORMANCE_HINT": options.hint.upper(),
             "PERFORMANCE_HINT_NUM_REQUESTS": self.parallel_requests,
         }
@@ -166,10 +197,15 @@ class OpenVinoBackend(Backend):
         names = {theirs: ours for ours, theirs in _PRECISIONS.items()}
         hint = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         precision = names.get(hint, hint)
-        if precision != self.options.precision:
+        if precision != self._hint:
             got = f"OpenVINO would run {precision} on {executed}"
             raise BackendMismatch(self.name, f"precision {self.options.precision}", got)
         cpu = device == "CPU"
+        layers = layer_precisions(compiled) if cpu else {}
+        lowered = _BY_GRAPH.get(self.options.precision)
+        if lowered is not None and not layers.get(lowered):
+            got = f"OpenVINO runs none of the layers so on {executed}, but {layers}"
+            raise BackendMismatch(self.name, f"precision {self.options.precision}", got)
         threads = int(compiled.get_property("INFERENCE_NUM_THREADS")) if cpu else 0
         streams = int(compiled.get_property("NUM_STREAMS"))
         asked = (
@@ -178,12 +214,12 @@ class OpenVinoBackend(Backend):
         )
         settings: dict[str, Any] = {"hint": self.options.hint}
         if cpu:
-            settings |= {"pinning": self.options.pinning, "runtime_cache": cache}
+            settings |= {"pinning": self.options.pinning, "runtime_cache": cache, "layers": layers}
         return Effective(
             backend=self.name,
             engine_version=version,
             device=executed,
-            precision=precision,
+            precision=self.options.precision,
             threads=threads,
             settings={**settings, "streams": streams, "requests": self.parallel_requests},
             notes=tuple(f"{want} {what} asked for, OpenVINO takes {got}" for what, want, got in asked if want != got),

@@ -48,6 +48,8 @@ class BackendSpec:
         shape_option: Whether it takes the option ``shapes``, (lines, width) pairs of the largest batches to come, so
             that it can prepare for them.
         devices: Kinds of device that it may run on; on others it is no candidate. Empty: any.
+        lowered_graphs: Whether it runs the graphs of `ocrhpi.precision`: a candidate whose option ``precision`` is one
+            of `ocrhpi.precision.plan.LOWERED` is given the graph of that plan.
         fault: Why a third party's entry could not be read; None for a good one.
     """
 
@@ -60,6 +62,7 @@ class BackendSpec:
     graph_precisions: tuple[str, ...] = ()
     shape_option: bool = False
     devices: tuple[str, ...] = ()
+    lowered_graphs: bool = False
     fault: str | None = None
 
     @property
@@ -98,6 +101,7 @@ _BUILT_IN = (
         distributions=("openvino",),
         install="pip install 'ocrhpi[openvino]'",
         onnx_head="full",
+        lowered_graphs=True,
     ),
     BackendSpec(
         name="onnxruntime",
@@ -108,6 +112,7 @@ _BUILT_IN = (
         onnx_head="argmax",
         graph_precisions=("fp16",),
         shape_option=True,
+        lowered_graphs=True,
     ),
     BackendSpec(
         name="tensorrt",

@@ -25,6 +25,7 @@ _COMMANDS = {
     "eval": "Count how well a model reads lines of known text.",
     "explain": "Say why a tuning chose what it chose.",
     "export": "Export a model to ONNX and verify it.",
+    "lower": "Find which layers of a model may compute in lower precision.",
     "bundle": "Pack a model and its runner for a small device, or test such a bundle.",
     "models": "List, fetch and locate official models.",
     "backends": "Show which engines this machine has.",

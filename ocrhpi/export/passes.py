@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTENTS_NAME",
     "EXPORTER_KEY",
+    "FP32_TENSORS_KEY",
     "INPUT_NAME",
     "PIXELS_NAME",
     "PRECISION_KEY",
@@ -37,6 +38,8 @@ STEPS_NAME = "steps"
 EXPORTER_KEY = "exporter"
 PRECISION_KEY = "precision"
 """Metadata of a half graph: ``fp16``; others have none."""
+FP32_TENSORS_KEY = "fp32_tensors"
+"""Metadata of a ``bf16-selective`` graph: the tensors that stay in FP32, one a line."""
 
 
 def mend_scalar_concats(model: ModelProto) -> ModelProto:

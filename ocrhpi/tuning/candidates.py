@@ -17,6 +17,7 @@ from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OptionError
 from ocrhpi.machine import describe_machine
 from ocrhpi.options import parse_options
+from ocrhpi.tuning.plans import Plans
 from ocrhpi.tuning.rows import Row
 
 if TYPE_CHECKING:
@@ -42,17 +43,20 @@ class CandidateList:
         candidates: The others, the most promising first.
         left_out: Rows of what cannot be tried here, with the reasons.
         engines: Version of each engine that is registered; None: not installed.
+        plans: Precision -> digest of the plan that says which layers have it.
     """
 
     baseline: Candidate
     candidates: tuple[Candidate, ...]
     left_out: tuple[Row, ...]
     engines: Mapping[str, str | None] = field(default_factory=dict)
+    plans: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
-        """SHA-256, as hex, of the baseline and the candidates."""
-        names = (repr(candidate) for candidate in (self.baseline, *self.candidates))
+        """SHA-256, as hex, of the baseline, the candidates and their plans."""
+        names = [repr(candidate) for candidate in (self.baseline, *self.candidates)]
+        names += [f"{precision} {digest}" for precision, digest in sorted(self.plans.items())]
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
@@ -84,6 +88,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     may_convert: bool = True,
     precision: str | None = None,
     machine: Mapping[str, Any] | None = None,
+    cache_dir: Path | str | None = None,
 ) -> CandidateList:
     """Return what is to be measured.
 
@@ -98,6 +103,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
         may_convert: Whether a Paddle model may be converted to ONNX.
         precision: Try candidates of this precision alone, beside normal mode.
         machine: As `ocrhpi.machine.describe_machine` says; None asks it.
+        cache_dir: Where plans of lower precision are kept, as in `ocrhpi.cache.cache_root`.
 
     Raises:
         OptionError: No candidate has ``precision``, a grid is not what its backend takes, or nothing is installed that
@@ -112,6 +118,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     kind = device.partition(":")[0]
     columns: list[list[Candidate]] = []
     left_out: list[Row] = []
+    plans = Plans(model, cache_dir)
     for name, spec in specs.items():
         if (backend is not None and name != backend) or (spec.devices and kind not in spec.devices):
             continue
@@ -125,6 +132,8 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
             if on_gpu:
                 column, unable = _able(column, device, machine)
                 left_out += unable
+            column, unplanned = plans.split(column)
+            left_out += unplanned
             columns.append(column)
     # One of each engine at a time: if time runs out, every engine has had its best chance.
     in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]
@@ -134,16 +143,19 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
         reasons = "; ".join(f"{row.candidate.name}: {row.reason}" for row in left_out)
         raise OptionError("device", f"received {device!r}, but nothing here runs on it: {reasons}")
     if precision is not None:
-        candidates = _of_precision(candidates, precision)
+        candidates = _of_precision(candidates, precision, left_out)
     engines = {name: availability(spec).version for name, spec in specs.items()}
     if on_gpu:
         engines |= gpu_packages()
-    return CandidateList(baseline, tuple(candidates), tuple(left_out), engines)
+    return CandidateList(baseline, tuple(candidates), tuple(left_out), engines, plans.digests)
 
 
-def _of_precision(candidates: Sequence[Candidate], precision: str) -> list[Candidate]:
+def _of_precision(candidates: Sequence[Candidate], precision: str, left_out: Sequence[Row]) -> list[Candidate]:
     chosen = [candidate for candidate in candidates if candidate.precision == precision]
     if not chosen:
+        reason = next((row.reason for row in left_out if row.candidate.precision == precision), None)
+        if reason is not None:
+            raise OptionError("precision", f"nothing that can run here has {precision!r} ({reason})")
         known = ", ".join(sorted({candidate.precision for candidate in candidates})) or "none"
         raise OptionError("precision", f"received {precision!r}; the candidates that can run here have {known}")
     return chosen

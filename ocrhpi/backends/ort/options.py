@@ -8,7 +8,6 @@ from pydantic import Field
 
 from ocrhpi.errors import OptionError
 from ocrhpi.options import Options
-from ocrhpi.values import GraphPrecision
 
 if TYPE_CHECKING:
     from ocrhpi.backends.device import Device
@@ -29,7 +28,7 @@ class OnnxRuntimeOptions(Options):
 
     Attributes:
         provider: What runs the nodes. ``auto``: ``cpu`` on a CPU, ``cuda`` on a GPU.
-        precision: What the graph's precision must be; half precision is made by the exporter, not here.
+        precision: What the graph's precision must be; it is made by the exporter or by `ocrhpi.precision`, not here.
         threads: CPU threads that share the work of one operator; None takes the usable cores.
         inter_op: CPU threads that run operators side by side; above 1 the graph runs in parallel mode.
         spinning: Let threads without work wait actively: quicker, and it takes cores from everything else.
@@ -52,7 +51,7 @@ class OnnxRuntimeOptions(Options):
     """
 
     provider: Literal["auto", "cpu", "cuda", "tensorrt", "tensorrt-rtx"] = "auto"
-    precision: GraphPrecision = "fp32"
+    precision: Literal["fp32", "fp16", "int8", "int8-selective"] = "fp32"
     threads: PositiveInt | None = None
     inter_op: PositiveInt = 1
     spinning: bool = True

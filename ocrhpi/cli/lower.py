@@ -1,0 +1,61 @@
+"""``ocrhpi lower``: find which layers of a model may compute in lower precision, and keep that for the tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from tqdm import tqdm
+
+from ocrhpi.display.printing import print_view
+from ocrhpi.display.wording import percent, plain
+from ocrhpi.loader import find_model
+from ocrhpi.precision.lower import make_plan
+from ocrhpi.precision.plan import LOWERED
+from ocrhpi.precision.store import place_of
+from ocrhpi.tuning.calibration import load_calibration
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ocrhpi.precision.plan import Lowered, PrecisionPlan
+
+__all__ = ["command"]
+
+
+@click.command(
+    "lower",
+    help="""Find which layers of MODEL (official name, folder or ONNX file) may compute in lower precision.
+
+    Takes some minutes. The result is kept, so that `ocrhpi tune` tries it from now on: like any other candidate it is
+    chosen only if the texts will do.
+    """,
+)
+@click.argument("model")
+@click.option("--precision", type=click.Choice(LOWERED), required=True, help="Of the layers that may be lowered.")
+@click.option("--calibration_dir", "--calibration-dir", help="Your own lines to read.", metavar="DIR")
+@click.option("--lines", type=click.IntRange(min=1), help="Read only so many: quicker, and poorer.  [default: all]")
+@click.option("--cache_dir", "--cache-dir", help="Where it is kept, with exported models.", metavar="DIR")
+def command(  # noqa: D103 - click documents it
+    model: str, precision: Lowered, calibration_dir: str | None, lines: int | None, cache_dir: str | None
+) -> None:
+    source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
+    calibration = load_calibration(calibration_dir)
+    pixels = [line.pixels for line in calibration.lines[:lines]]
+    with tqdm(desc="starting", bar_format="{desc}  {elapsed}", disable=None) as bar:
+        plan = make_plan(source, precision, pixels, cache_dir=cache_dir, advance=bar.set_description_str)
+    print_view(_view(plan, place_of(source, precision, cache_dir=cache_dir)))
+
+
+def _view(plan: PrecisionPlan, path: Path) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for title in ("layers in FP32", "work lowered", "texts changed"):
+        table.add_column(title, justify="right")
+    for step in plan.steps:
+        table.add_row(str(step.kept), percent(step.lowered), f"{step.changed} of {plan.lines}")
+    heading = Text(plain(f"{plan.model} in {plan.precision}; the last row is kept"), style="bold")
+    return Group(heading, table, Text(plain(f"{len(plan.kept)} layers stay in FP32: {path}"), style="dim"))

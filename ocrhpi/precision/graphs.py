@@ -1,0 +1,127 @@
+"""The graph of a plan: an exported graph of any form in which the layers that the plan lowers are lowered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ocrhpi.errors import ExportError
+from ocrhpi.export.exporter import EXPORTER_VERSION, export_model
+from ocrhpi.export.folding import fold_scales
+from ocrhpi.export.passes import FP32_TENSORS_KEY, PRECISION_KEY
+from ocrhpi.model import ModelFiles
+from ocrhpi.precision.layers import kept_tensors
+from ocrhpi.precision.quantize import LEAST_OPSET, opset_of, quantize
+from ocrhpi.precision.statistics import read_statistics
+from ocrhpi.precision.store import find_plan, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from onnx import ModelProto
+
+    from ocrhpi.export.exporter import GraphForm
+    from ocrhpi.model import Model
+    from ocrhpi.precision.plan import Lowered, PrecisionPlan
+    from ocrhpi.precision.statistics import LayerStatistics
+
+__all__ = ["apply_plan", "lowered_model", "save_lowered"]
+
+_BETWEEN_PAIRS = frozenset({"onnxruntime"})
+"""Backends that compute a layer in INT8 only if its output is in INT8, too; others lose by that."""
+
+
+def lowered_model(
+    model: Model, form: GraphForm, precision: Lowered, backend: str, *, cache_dir: Path | str | None = None
+) -> Model:
+    """Return ``model`` with ``files.onnx`` in the form ``form`` and the layers of its plan lowered, made if need be.
+
+    Args:
+        model: A Paddle or ONNX model.
+        form: The graph wanted, in FP32.
+        precision: What the lowered layers compute in.
+        backend: What will run it.
+        cache_dir: As in `ocrhpi.cache.cache_root`.
+
+    Raises:
+        OptionError: There is no plan for this model and precision; the error says how to make one.
+        BackendUnavailable: A package that exporting needs is not installed.
+        ExportError: A step failed.
+    """
+    plan = find_plan(model, precision, cache_dir=cache_dir)
+    place = place_of(model, precision, cache_dir=cache_dir)
+    folder = place.with_name(f"{precision}-{plan.digest}-v{EXPORTER_VERSION}")
+    target = folder / (f"outputs-{form.file_name}" if backend in _BETWEEN_PAIRS else form.file_name)
+    if not target.is_file():
+        from filelock import FileLock  # noqa: PLC0415 - a cached graph needs no lock
+
+        exported = export_model(model, form, cache_dir=cache_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            if not target.is_file():
+                statistics = read_statistics(place.with_suffix(".npz")) if plan.statistics else {}
+                save_lowered(exported, plan, statistics, backend, target)
+    return replace(model, files=replace(model.files, onnx=target))
+
+
+def save_lowered(
+    exported: Model, plan: PrecisionPlan, statistics: Mapping[str, LayerStatistics], backend: str, target: Path
+) -> Model:
+    """Lower the graph of an exported model, write it to ``target``, and return a model that has this graph alone.
+
+    Raises:
+        ExportError: The graph cannot be lowered.
+    """
+    import onnx  # noqa: PLC0415 - only what makes graphs needs it
+
+    assert exported.files.onnx is not None  # noqa: S101 - it is exported
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        graph = apply_plan(onnx.load(exported.files.onnx), plan, statistics, backend)
+        onnx.checker.check_model(graph, full_check=True)
+        onnx.save(graph, temporary)
+        temporary.replace(target)
+    except (ValueError, RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(exported.path, f"precision {plan.precision!r}", f"{error}; use another one") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return replace(exported, files=ModelFiles(onnx=target))
+
+
+def apply_plan(
+    graph: ModelProto, plan: PrecisionPlan, statistics: Mapping[str, LayerStatistics], backend: str
+) -> ModelProto:
+    """Lower the layers of a graph in FP32, in place.
+
+    INT8 becomes part of the graph. For BF16 the metadata name the tensors that stay in FP32: a layer that rounds once,
+    after its activation, cannot be written with the types of ONNX.
+
+    Args:
+        graph: A graph in FP32, of any form.
+        plan: What to lower.
+        statistics: For INT8: of each layer that can be lowered.
+        backend: What will run it.
+
+    Raises:
+        ValueError: The graph cannot be lowered.
+    """
+    graph = fold_scales(graph)
+    if plan.precision == "bf16-selective":
+        graph.metadata_props.add(key=FP32_TENSORS_KEY, value="\n".join(kept_tensors(graph, plan.kept)))
+    else:
+        lowered = {name: values for name, values in statistics.items() if name not in plan.kept}
+        graph = quantize(_recent(graph), lowered, between_pairs=backend in _BETWEEN_PAIRS)
+    graph.metadata_props.add(key=PRECISION_KEY, value=plan.precision)
+    return graph
+
+
+def _recent(graph: ModelProto) -> ModelProto:
+    """Return the graph with operators that have a scale for each channel.
+
+    Raises:
+        RuntimeError: An operator cannot be converted.
+    """
+    from onnx import version_converter  # noqa: PLC0415 - only what makes graphs needs it
+
+    return graph if opset_of(graph) >= LEAST_OPSET else version_converter.convert_version(graph, LEAST_OPSET)
