@@ -161,6 +161,7 @@ def table(sizes: dict[str, float], starts: dict[str, dict[str, list[Start]]]) ->
 @click.option(
     "--cores", multiple=True, default=("0", "0,1"), show_default=True, help="As taskset takes them; may be repeated."
 )
+@click.option("--lines", type=click.IntRange(1), help="Read this many of the lines, evenly spread. Default: all.")
 @click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--passes", type=click.IntRange(1), default=3, show_default=True, help="Over the lines, in each start.")
 @click.option("--seed", default=0, show_default=True)
@@ -174,13 +175,16 @@ def main(
     paddleocr: Path | None,
     model_name: str,
     cores: tuple[str, ...],
+    lines: int | None,
     rounds: int,
     passes: int,
     seed: int,
     output: Path,
 ) -> None:
     """Measure all systems; write every start as JSON and print the medians."""
-    images = [str((folder / name).resolve()) for name in read_label_file(labels)]
+    names = list(read_label_file(labels))
+    names = names[:: max(1, len(names) // (lines or len(names)))][:lines]
+    images = [str((folder / name).resolve()) for name in names]
     with tempfile.TemporaryDirectory() as scratch:
         peers = {"rapidocr": rapidocr, "paddleocr": paddleocr}
         systems = systems_of(bundles, peers, model_name, Path(scratch))

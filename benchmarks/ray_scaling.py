@@ -80,17 +80,21 @@ def start_ray(cpus: int) -> None:
     ray.data.DataContext.get_current().enable_progress_bars = False
 
 
-def timed(tables: Iterator[int], skipped: int) -> tuple[float, float]:
-    """Return lines per second in all, and from the end of the first ``skipped`` tables on.
+def timed(tables: Iterator[int], readers: int) -> tuple[float, float]:
+    """Return lines per second while all readers read, and in all, their start included.
+
+    The time counts from the table with which each may have made one, up to that after which one may have no more to
+    read. So what is half read at the start of it is as much as at its end.
 
     Args:
         tables: Yields the rows of each table when it is read.
-        skipped: How many tables it takes until everything runs.
+        readers: How many read at once.
     """
     start = time.perf_counter()
     marks = [(time.perf_counter() - start, rows) for rows in tables]
-    first, last = marks[skipped - 1][0], marks[-1][0]
-    return sum(rows for _, rows in marks) / last, sum(rows for _, rows in marks[skipped:]) / (last - first)
+    counted = marks[readers - 1 : len(marks) - readers + 1]
+    seconds = counted[-1][0] - counted[0][0]
+    return sum(rows for _, rows in counted[1:]) / seconds, sum(rows for _, rows in marks) / marks[-1][0]
 
 
 def single_process(options: dict[str, Any], count: int) -> Iterator[int]:
@@ -139,12 +143,12 @@ def rate(count: int, rounds: int, **options: Any) -> None:  # noqa: ANN401
     for number in range(rounds + 1):  # the first one is the warm-up, and measures what is to run
         for name in random.sample(list(modes), len(modes)):
             found = modes[name]()
-            print(f"round {number}: {name:<12} {found[1]:8.1f} lines/s, with its start {found[0]:8.1f}", flush=True)
+            print(f"round {number}: {name:<12} {found[0]:8.1f} lines/s, with its start {found[1]:8.1f}", flush=True)
             if number:
                 measured[name].append(found)
     losses = {}
     for name in list(modes)[1:]:
-        ratios = [ray[1] / one[1] for ray, one in zip(measured[name], measured["one process"], strict=True)]
+        ratios = [ray[0] / one[0] for ray, one in zip(measured[name], measured["one process"], strict=True)]
         losses[name] = 1 - statistics.median(ratios)
         print(f"{name}: loss {losses[name]:+.1%} (per round: {', '.join(f'{1 - ratio:+.1%}' for ratio in ratios)})")
     sys.exit(max(losses.values()) >= MOST_LOSS)

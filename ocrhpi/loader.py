@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.progress import Watcher
     from ocrhpi.values import Batching, Head
 
-__all__ = ["NORMAL_MODE", "find_model", "load_high_performance", "load_predictor"]
+__all__ = ["NORMAL_MODE", "UNMEASURED_BATCH_SIZE", "find_model", "load_high_performance", "load_predictor"]
 
 NORMAL_MODE = "paddle"
+
+UNMEASURED_BATCH_SIZE = 8
+"""Lines a call for those who read many, where no tuning has said how many. The text does not depend on it."""
 
 
 def load_predictor(

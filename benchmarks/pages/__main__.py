@@ -95,10 +95,13 @@ def main(
         for number, system in enumerate(SYSTEMS):
             print(f"opening {system.name} ...", flush=True)
             readers.append(Reader(system.name, {**common, "system": number}, Path(work) / f"{number}.log"))
-        for number in range(_TRIALS + rounds):
+        for reader, system in zip(readers, SYSTEMS, strict=True):
+            for _ in range(_TRIALS if system.replace_hpi else 0):  # the others have warmed up
+                reader.read(timed=False)
+        for number in range(rounds):
             for reader in readers[number % len(readers) :] + readers[: number % len(readers)]:
-                reader.read(timed=number >= _TRIALS)
-            print(f"round {number + 1} of {_TRIALS + rounds}", flush=True)
+                reader.read(timed=True)
+            print(f"round {number + 1} of {rounds}", flush=True)
         for reader in readers:
             reader.close()
     _print(readers, len(files), rounds, threads)

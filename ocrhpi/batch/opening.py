@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from ocrhpi.batch.winners import keep_winner
-from ocrhpi.loader import load_high_performance, load_predictor
+from ocrhpi.loader import UNMEASURED_BATCH_SIZE, load_high_performance, load_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.winners import Tuning
 
 __all__ = ["batch_size_of", "open_predictor", "shared_predictor"]
-
-_UNMEASURED_BATCH_SIZE = 8
 
 # Of the process, not of an object: Spark and Dask unpickle the callable anew for every task.
 _predictors: dict[str, Predictor] = {}
@@ -62,4 +60,4 @@ def batch_size_of(options: ReadingOptions) -> int | None:
     Text does not depend on the batch, so lines of equal width are put together although nobody measured it.
     """
     measured = options.use_hpip and not options.hpi_config.forced
-    return options.batch_size or (None if measured else _UNMEASURED_BATCH_SIZE)
+    return options.batch_size or (None if measured else UNMEASURED_BATCH_SIZE)

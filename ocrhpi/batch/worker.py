@@ -1,6 +1,6 @@
 """A worker's end; a child as `ocrhpi.children` describes it. Commands are methods of `Session`.
 
-Started by `ocrhpi.batch.pool`.
+Started by `ocrhpi.batch.local_pool`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from ocrhpi.bundle.notes import instructions
 from ocrhpi.bundle.pack import check_output, pack
 from ocrhpi.bundle.runner import licence_text, runner_name, runner_wheel
 from ocrhpi.bundle.targets import target_of
+from ocrhpi.edge.bundle import Bundle
 from ocrhpi.edge.config import CONFIG, VOCABULARY, BundleConfig
 from ocrhpi.edge.selftest import verify_bundle
 from ocrhpi.errors import ExportError, ModelNotFound, OptionError
@@ -44,10 +45,12 @@ class WrittenBundle:
 
     Attributes:
         path: The folder or the zip file.
+        seal: SHA-256 of its manifest, as hex.
         verification: What the small runner made of it here; None for a target that needs more than that.
     """
 
     path: Path
+    seal: str
     verification: Verification | None
 
 
@@ -105,7 +108,8 @@ def write_bundle(
 
     pack(target.name, versions, files, output, check)
     verification = replace(verifications[0], bundle=str(output)) if verifications else None
-    return WrittenBundle(output, verification)
+    with Bundle(output) as bundle:
+        return WrittenBundle(output, bundle.seal, verification)
 
 
 def _config(model: Model, options: BundleOptions, target: Target) -> BundleConfig:

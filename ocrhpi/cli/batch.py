@@ -17,6 +17,7 @@ from ocrhpi.batch.run import run_batch
 from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import open_store
 from ocrhpi.batch.winners import device_of, measure_winner
+from ocrhpi.cli.options import option, switch
 from ocrhpi.display.live import watching
 from ocrhpi.errors import OcrhpiError, OptionError
 from ocrhpi.loader import find_model
@@ -24,7 +25,7 @@ from ocrhpi.machine import usable_cores
 from ocrhpi.text_recognition import DEFAULT_MODEL_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ocrhpi.batch.options import ReadingOptions
     from ocrhpi.batch.plan import Format
@@ -36,12 +37,6 @@ __all__ = ["command"]
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _PROGRESS_DELAY_S = 2.0  # short runs show no bar
-
-
-def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
-    """Return an option of PaddleOCR's spelling (``--batch_size``) that also takes the usual one."""
-    usual = "--" + name[2:].replace("_", "-")
-    return click.option(*dict.fromkeys((name, usual)), help=text, **facts)
 
 
 @click.command(
@@ -68,27 +63,25 @@ def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa
     "--address", help="Of the cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: what Ray finds, or one here]"
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes or actors.  [default: as many as there is room for]")
-@_option("--cpus_per_worker", "Threads of each.  [default: an equal share, at most 4]", type=click.IntRange(1))
+@option("--cpus_per_worker", "Threads of each.  [default: an equal share, at most 4]", type=click.IntRange(1))
 @click.option("--model", default=DEFAULT_MODEL_NAME, show_default=True, help="Official name, folder or ONNX file.")
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: here a GPU if an engine can use it, on Ray cpu]")
-@_option(
-    "--use_hpip/--no_use_hpip", "High-performance mode, which measures the first time.", default=True, show_default=True
-)
-@_option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.", metavar="FILE")
-@_option("--batch_size", "Most lines in one call.  [default: what was measured, or 8]", type=click.IntRange(1))
+@switch("--use_hpip", "High-performance mode, which measures the first time.", default=True)
+@option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.", metavar="FILE")
+@option("--batch_size", "Most lines in one call.  [default: what was measured, or 8]", type=click.IntRange(1))
 @click.option(
     "--format",
     "output_format",
     type=click.Choice(["parquet", "jsonl"]),
     help="Of the results.  [default: parquet for Parquet, else jsonl]",
 )
-@_option("--image_column", "Column of the images in Parquet.", default="image", show_default=True)
+@option("--image_column", "Column of the images in Parquet.", default="image", show_default=True)
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="What the paths of a manifest start from.  [default: its folder]",
 )
-@_option("--rows_per_part", "Rows in one file of results.  [default: 64 to 1000]", type=click.IntRange(1))
+@option("--rows_per_part", "Rows in one file of results.  [default: 64 to 1000]", type=click.IntRange(1))
 def command(  # noqa: D103, PLR0913 - click documents it; one parameter an option
     *,
     source: Path,
@@ -126,7 +119,8 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
 def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int | None, address: str | None) -> Pool:
     """Measure if need be, and start the workers."""
     if engine == "ray":
-        from ocrhpi.integrations.ray_pool import RayPool, connect  # noqa: PLC0415 - behind an extra
+        from ocrhpi.integrations.ray_cluster import connect  # noqa: PLC0415 - behind an extra
+        from ocrhpi.integrations.ray_pool import RayPool  # noqa: PLC0415 - likewise
 
         connect(address)
         if options.is_measured:

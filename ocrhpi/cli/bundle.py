@@ -24,6 +24,12 @@ _THIS_PYTHON = ".".join(platform.python_version_tuple()[:2])
 _DEFAULTS = {name: field.default for name, field in BundleOptions.model_fields.items()}
 
 
+_HELP = """Make an edge bundle, or test one.
+
+'ocrhpi bundle MODEL --target TARGET -o OUTPUT' is short for 'ocrhpi bundle write ...', whose --help lists all options.
+"""
+
+
 class _WriteUnlessNamed(click.Group):
     """``ocrhpi bundle MODEL ...`` is ``ocrhpi bundle write MODEL ...``."""
 
@@ -33,7 +39,7 @@ class _WriteUnlessNamed(click.Group):
         return super().parse_args(ctx, args)
 
 
-@click.group("bundle", cls=_WriteUnlessNamed, help="Make an edge bundle (bundle MODEL --target ...), or test one.")
+@click.group("bundle", cls=_WriteUnlessNamed, help=_HELP)
 def command() -> None:  # noqa: D103 - click documents it
     pass
 
@@ -77,6 +83,9 @@ def write(
         click.echo(path)
     if written.verification:
         click.echo("\n".join(describe(written.verification)[1:]))
+    else:
+        click.echo(f"hashes     SHA-256 of the manifest {written.seal}")
+        click.echo(f"texts      not tested here: test them on the device with 'ocrhpi bundle verify {output.name}'")
 
 
 @command.command(
@@ -85,8 +94,9 @@ def write(
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--threads", type=int, help="CPU threads. Default: the usable cores.")
 @click.option("--sha256", help="SHA-256 that the manifest must have.")
-def verify(file: Path, threads: int | None, sha256: str | None) -> None:
-    verification = verify_bundle(file, threads=threads, sha256=sha256)
+@click.option("--rounds", type=int, default=3, show_default=True, help="How often lines are timed; 0: texts alone.")
+def verify(file: Path, threads: int | None, sha256: str | None, rounds: int) -> None:
+    verification = verify_bundle(file, threads=threads, sha256=sha256, rounds=rounds)
     click.echo("\n".join(describe(verification)))
     if not verification.passed:
         raise click.exceptions.Exit(1)

@@ -14,6 +14,7 @@ from rich.text import Text
 from tqdm import tqdm
 
 from ocrhpi.backends.registry import availability, backend_specs
+from ocrhpi.cli.options import option
 from ocrhpi.display.live import watching
 from ocrhpi.display.printing import print_json, print_view
 from ocrhpi.display.wording import percent, plain
@@ -36,12 +37,6 @@ HIGH_PERFORMANCE = "high-performance"
 _PROGRESS_DELAY_S = 2.0  # short runs show no bar
 _SHOWN_DIFFERENCES = 20
 _SHOWN_CHARACTERS = 40
-
-
-def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
-    """Return an option of PaddleOCR's spelling (``--batch_size``) that also takes the usual one."""
-    usual = "--" + name[2:].replace("_", "-")
-    return click.option(*dict.fromkeys((name, usual)), help=text, **facts)
 
 
 @click.command(
@@ -68,7 +63,7 @@ def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa
     help=f"paddle, openvino, onnxruntime or {HIGH_PERFORMANCE}; may be repeated.  [default: normal mode]",
 )
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if the engine has one]")
-@_option("--hpi_config", f"Of {HIGH_PERFORMANCE}: a YAML file, or a file of ocrhpi tune.", metavar="FILE")
+@option("--hpi_config", f"Of {HIGH_PERFORMANCE}: a YAML file, or a file of ocrhpi tune.", metavar="FILE")
 @click.option(
     "--ignore_space/--no_ignore_space",
     "--ignore-space/--no-ignore-space",
@@ -77,8 +72,8 @@ def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa
     show_default=True,
     help="Whether spaces do not count.",
 )
-@_option("--is_filter", "Only digits and letters of ASCII count, in lower case.", is_flag=True)
-@_option("--batch_size", "Most lines in one call.  [default: 1, or what was measured]", type=click.IntRange(1))
+@option("--is_filter", "Only digits and letters of ASCII count, in lower case.", is_flag=True)
+@option("--batch_size", "Most lines in one call.  [default: 1, or what was measured]", type=click.IntRange(1))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout in place of the table.")
 @click.option(
     "--differences",

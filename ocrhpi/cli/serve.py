@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ocrhpi.cli.options import option, switch
 from ocrhpi.display.live import watching
 from ocrhpi.errors import OptionError
 from ocrhpi.options import parse_options
@@ -22,16 +23,10 @@ __all__ = ["command"]
 _DEFAULTS = ServingOptions()
 
 
-def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
-    """Return an option of PaddleOCR's spelling (``--max_images``) that also takes the usual one."""
-    usual = "--" + name[2:].replace("_", "-")
-    return click.option(*dict.fromkeys((name, usual)), help=text, **facts)
-
-
 def _limit(name: str, text: str, kind: type[int | float] = int) -> Callable[[Any], Any]:
     """Return an option whose default is that of `ServingOptions`."""
     default = getattr(_DEFAULTS, name)
-    return _option(f"--{name}", text if default is None else f"{text}  [default: {default}]", type=kind)
+    return option(f"--{name}", text if default is None else f"{text}  [default: {default}]", type=kind)
 
 
 @click.command(
@@ -52,21 +47,21 @@ def _limit(name: str, text: str, kind: type[int | float] = int) -> Callable[[Any
     show_default=True,
     help="In this process, or by replicas of Ray Serve.",
 )
-@_option("--use_hpip", "High-performance mode; measures the first time.", type=bool, default=True, show_default=True)
-@_option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.")
+@switch("--use_hpip", "High-performance mode, which measures the first time.", default=True)
+@option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.")
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if an engine can use it]")
-@_option("--cpu_threads", "CPU threads of the engine.  [default: the usable cores]", type=click.IntRange(1))
+@option("--cpu_threads", "CPU threads of the engine.  [default: the usable cores]", type=click.IntRange(1))
 @_limit("batch_size", "Most lines in one call of the engine.  [default: what was measured, or 8]")
 @_limit("max_images", "Most images and pages in a request.")
 @_limit("max_pixels", "Most pixels of all images of a request.")
 @_limit("max_body_bytes", "Longest body of a request.")
-@_option("--urls", "Take images by URL: of no host, of public ones, of any.  [default: off]", metavar="off|public|any")
+@option("--urls", "Take images by URL: of no host, of public ones, of any.  [default: off]", metavar="off|public|any")
 @_limit("max_queued_lines", "Requests beyond it are answered 429.")
 @_limit("max_batch_lines", "Most lines read at once.  [default: 16, or twice the measured batch]")
 @_limit("max_wait_ms", "How long an idle engine waits for lines on their way.", float)
 @_limit("timeout_s", "Longest time to an answer.", float)
-@_option("--shutdown_timeout_s", "Longest time to finish.", type=click.IntRange(1), default=30, show_default=True)
-@_option("--access_log", "Log every request.", is_flag=True)
+@option("--shutdown_timeout_s", "Longest time to finish.", type=click.IntRange(1), default=30, show_default=True)
+@option("--access_log", "Log every request.", is_flag=True)
 @click.option("--replicas", type=click.IntRange(1), help="With --engine ray: how many.  [default: 1]")
 @click.option("--address", help="With --engine ray: the cluster.  [default: a new one, on this machine]")
 def command(  # noqa: D103, PLR0913 - click documents it; one parameter an option

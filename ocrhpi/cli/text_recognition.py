@@ -9,21 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
+from ocrhpi.cli.options import switch
 from ocrhpi.text_recognition import DEFAULT_MODEL_NAME, TextRecognition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ocrhpi.results import TextRecResult
 
 __all__ = ["command"]
 
 _PROGRESS_DELAY_S = 2.0  # short runs show no bar
-
-
-def _switch(name: str, text: str) -> Callable[[Any], Any]:
-    """Return an option that is on when given alone and also takes a value, as the peer's do (``--x True``)."""
-    return click.option(name, type=bool, is_flag=False, flag_value=True, default=None, metavar="[BOOL]", help=text)
 
 
 @click.command("text_recognition", help="Read text lines in images, folders, PDFs and URLs.")
@@ -40,18 +34,18 @@ def _switch(name: str, text: str) -> Callable[[Any], Any]:
     show_default=True,
     help="At unreadable inputs.",
 )
-@_switch("--return_word_box", "Also print words and their columns.")
-@_switch("--use_hpip", "High-performance mode: what was measured to be fastest here; measures the first time.")
-@_switch("--enable_hpi", "The same as --use_hpip.")
+@switch("--return_word_box", "Also print words and their columns.")
+@switch("--use_hpip", "High-performance mode: what was measured to be fastest here; measures the first time.")
+@switch("--enable_hpi", "The same as --use_hpip.")
 @click.option("--hpi_config", help="Its configuration, a YAML file, or a file of ocrhpi tune.")
 @click.option("--engine", help="paddle, paddle_static, onnxruntime or openvino.  [default: paddle]")
 @click.option("--input_shape", nargs=3, type=int, metavar="C H W", help="Stretch every line to this shape.")
-@_switch("--enable_mkldnn", "oneDNN on the CPU; where it refuses a model plain Paddle runs.")
+@switch("--enable_mkldnn", "oneDNN on the CPU; where it refuses a model plain Paddle runs.")
 @click.option("--mkldnn_cache_capacity", type=int, help="Input shapes that oneDNN remembers.")
 @click.option("--cpu_threads", type=int, help="CPU threads.  [default: the usable cores]")
-@_switch("--use_tensorrt", "No effect in normal mode.")
+@switch("--use_tensorrt", "No effect in normal mode.")
 @click.option("--precision", help="No effect in normal mode, which is fp32.")
-@_switch("--enable_cinn", "No effect in normal mode.")
+@switch("--enable_cinn", "No effect in normal mode.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line to stdout.")
 def command(  # noqa: D103 - click documents it; one parameter an option
     *,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from ocrhpi.cli.options import option
 from ocrhpi.display.live import watching
 from ocrhpi.display.printing import print_json, print_view
 from ocrhpi.display.table import tuning_json, tuning_table
@@ -17,20 +18,12 @@ from ocrhpi.tuning.question import Goal
 from ocrhpi.tuning.winners import save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.winners import Tuning
 
 __all__ = ["command"]
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-
-
-def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
-    """Return an option of PaddleOCR's spelling (``--max_latency_ms``) that also takes the usual one."""
-    usual = "--" + name[2:].replace("_", "-")
-    return click.option(*dict.fromkeys((name, usual)), help=text, **facts)
 
 
 @click.command(
@@ -42,19 +35,19 @@ def _option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa
     """,
 )
 @click.argument("model")
-@_option("--device", "cpu, gpu or gpu:INDEX.  [default: a GPU if an engine can use it]")
-@_option(
+@option("--device", "cpu, gpu or gpu:INDEX.  [default: a GPU if an engine can use it]")
+@option(
     "--objective", "Lines a second, or milliseconds a line.  [default: throughput]", type=click.Choice(get_args(Goal))
 )
-@_option("--max_latency_ms", "What takes longer for a line, one line a call, is no choice.", type=float)
-@_option("--max_memory_mib", "Nor is what takes more memory.", type=float)
-@_option("--cpu_threads", "CPU threads of every engine.  [default: the usable cores]", type=int)
+@option("--max_latency_ms", "What takes longer for a line, one line a call, is no choice.", type=float)
+@option("--max_memory_mib", "Nor is what takes more memory.", type=float)
+@option("--cpu_threads", "CPU threads of every engine.  [default: the usable cores]", type=int)
 @click.option("--budget", "budget_s", type=float, metavar="SECONDS", help="Time to measure.  [default: 60]")
-@_option("--calibration_dir", "Your own lines: they are read, and their widths count.", metavar="DIR")
-@_option("--accuracy", "identical, no-loss, or 'cer<=' and a rate such as 2%.  [default: identical]")
-@_option("--backend", "Try this engine alone, beside normal mode.", metavar="NAME")
-@_option("--backend_configs", "Your own grids of options to try.", metavar="DIR")
-@_option("--cache_dir", "Where results and exported models are kept.", metavar="DIR")
+@option("--calibration_dir", "Your own lines: they are read, and their widths count.", metavar="DIR")
+@option("--accuracy", "identical, no-loss, or 'cer<=' and a rate such as 2%.  [default: identical]")
+@option("--backend", "Try this engine alone, beside normal mode.", metavar="NAME")
+@option("--backend_configs", "Your own grids of options to try.", metavar="DIR")
+@option("--cache_dir", "Where results and exported models are kept.", metavar="DIR")
 @click.option(
     "-o",
     "--output",

@@ -23,7 +23,10 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status: 1 if an image, or anything at all, could not be read right."""
-    options = _parser().parse_intermixed_args(arguments)
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    if options.verify == bool(options.images):
+        parser.error("--verify takes no images" if options.verify else "expected an image, or --verify")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for what the terminal cannot show
     try:
@@ -45,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sha256", help="SHA-256 that the manifest of the bundle must have")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, with the score")
     parser.add_argument("--verify", action="store_true", help="check hashes, texts and speed of the bundle here")
-    parser.add_argument("--rounds", type=int, default=3, help="how often --verify times the lines; default 3")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often --verify times the lines, 0 for texts alone; default 3"
+    )
     return parser
 
 

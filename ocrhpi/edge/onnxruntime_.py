@@ -36,6 +36,8 @@ class OnnxRuntimeEngine(EdgeEngine):
         source = artifact.data or str(artifact.path)
         # Without enable_fallback=0 a provider that fails is replaced, and the fact printed.
         session = onnxruntime.InferenceSession(source, options, providers=[_CPU], enable_fallback=0)
+        # The Python object keeps the bytes for a fallback that is off: as much memory as the graph is long.
+        session._model_bytes = None  # noqa: SLF001 - nothing public lets go of it
         self.version = str(onnxruntime.__version__)
         inputs = [tensor.name for tensor in session.get_inputs()]
         outputs = [tensor.name for tensor in session.get_outputs()]

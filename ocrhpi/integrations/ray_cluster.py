@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from ocrhpi.batch.winners import Winner
     from ocrhpi.tuning.winners import Tuning
 
-__all__ = ["Node", "Share", "import_ray", "live_nodes", "share_out", "winners_of"]
+__all__ = ["Node", "Share", "connect", "import_ray", "live_nodes", "share_out", "winners_of"]
 
 _log = logging.getLogger("ocrhpi")
+
+_CONNECT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,36 @@ def import_ray() -> Any:  # noqa: ANN401 - the module
     except ImportError as error:
         raise MissingExtra("ray", f"a cluster needs Ray ({error})") from error
     return ray
+
+
+def connect(address: str | None = None, **settings: Any) -> None:  # noqa: ANN401 - Ray's
+    """Connect this process to a cluster, unless it is connected.
+
+    Args:
+        address: ``auto``, HOST:PORT, ``ray://HOST:PORT``, or ``local`` to start one here; None: the one that Ray finds,
+            or else as ``local``.
+        **settings: Further arguments of ``ray.init``.
+
+    Raises:
+        MissingExtra: Ray is not installed.
+        OptionError: There is no cluster at that address.
+    """
+    ray = import_ray()
+    if ray.is_initialized():
+        return
+    try:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, **settings)
+    except (OSError, ValueError, RuntimeError) as error:
+        problem = f"received {address!r}, where no cluster answers ({' '.join(str(error).split())[:200]})"
+        raise OptionError("address", f"{problem}; expected 'auto', HOST:PORT or ray://HOST:PORT") from error
+
+
+def _knock(address: str | None) -> None:
+    """Raise OSError if nobody listens at HOST:PORT, for which Ray would wait for minutes, and retry."""
+    host, _, port = (address or "").rpartition(":")
+    if host and port.isdigit() and "://" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S).close()
 
 
 def live_nodes() -> list[Node]:

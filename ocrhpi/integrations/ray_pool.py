@@ -13,7 +13,7 @@ from ocrhpi.batch.opening import batch_size_of, shared_predictor
 from ocrhpi.batch.pool import Pool
 from ocrhpi.batch.reading import read_cells
 from ocrhpi.batch.said import Said, say_again
-from ocrhpi.errors import OcrhpiError, OptionError, WorkerFailed
+from ocrhpi.errors import OcrhpiError, WorkerFailed
 from ocrhpi.integrations.ray_cluster import import_ray, live_nodes, share_out, winners_of
 
 if TYPE_CHECKING:
@@ -24,26 +24,9 @@ if TYPE_CHECKING:
     from ocrhpi.batch.reading import Reading
     from ocrhpi.tuning.winners import Tuning
 
-__all__ = ["RayPool", "connect"]
+__all__ = ["RayPool"]
 
-_RETRIES = 2  # as `ocrhpi.batch.pool.LocalPool`: a shard that kills three actors is at fault itself
-
-
-def connect(address: str | None = None) -> None:
-    """Connect this process to a cluster; without an address to the one that Ray finds, or else start one here.
-
-    Raises:
-        MissingExtra: Ray is not installed.
-        OptionError: There is no cluster at that address.
-    """
-    ray = import_ray()
-    if ray.is_initialized():
-        return
-    try:
-        ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        problem = f"received {address!r}, where no cluster answers ({' '.join(str(error).split())[:200]})"
-        raise OptionError("address", f"{problem}; expected 'auto', HOST:PORT or ray://HOST:PORT") from error
+_RETRIES = 2  # as `ocrhpi.batch.local_pool.LocalPool`: a shard that kills three actors is at fault itself
 
 
 class _Reader:

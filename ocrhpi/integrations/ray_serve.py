@@ -7,9 +7,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi.errors import OptionError
+from ocrhpi.integrations.ray_cluster import connect
 from ocrhpi.machine import usable_cores
 from ocrhpi.serving.extras import require
-from ocrhpi.serving.options import ServingOptions
+from ocrhpi.serving.options import KEEP_ALIVE_S, ServingOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +130,7 @@ def serve_on_ray(
         served: The model.
         options: Limits of each replica.
         host: Of Ray's HTTP proxy; without effect on a cluster that has one.
-        port: As ``host``.
+        port: As ``host``; 0 takes a free one where Ray is started here.
         replicas: How many.
         address: Of a running cluster; None starts one on this machine, and stops it in the end.
         shutdown_timeout_s: As for `application`.
@@ -136,23 +138,38 @@ def serve_on_ray(
 
     Raises:
         MissingExtra: The extra ``ray`` is not installed.
+        OptionError: The endpoint cannot be taken, or there is no cluster at ``address``.
     """
     require("ray")
+    host, port, url = _endpoint(host, port, address)
     import ray  # noqa: PLC0415 - heavy, and behind an extra
     from ray import serve  # noqa: PLC0415
 
-    ray.init(address or "local", log_to_driver=False, include_dashboard=None if address else False)
+    connect(address or "local", include_dashboard=None if address else False)
     try:
-        serve.start(http_options={"host": host, "port": port})
+        serve.start(http_options={"host": host, "port": port, "keep_alive_timeout_s": KEEP_ALIVE_S})
         serve.run(application(served, options, replicas=replicas, shutdown_timeout_s=shutdown_timeout_s), name=_NAME)
         with _told_to_stop() as stop:
-            on_ready(f"http://{host}:{port}")
+            on_ready(url)
             stop.wait()
             serve.delete(_NAME)  # the proxy outlives the replicas, and passes on what they still answer
             if address is None:
                 serve.shutdown()
     finally:
         ray.shutdown()
+
+
+def _endpoint(host: str, port: int, address: str | None) -> tuple[str, int, str]:
+    """Return host, port and URL of the proxy; that they can be taken is checked before Ray has started."""
+    from ocrhpi.serving.server import bind, url_of  # noqa: PLC0415 - behind an extra
+
+    if address is None:
+        with bind(host, port) as listener:
+            taken: tuple[str, int] = listener.getsockname()[:2]
+            return *taken, url_of(listener)
+    if port == 0:
+        raise OptionError("port", "received 0 for a cluster that runs already; expected the port of its proxy")
+    return host, port, f"http://{host}:{port}"
 
 
 @contextmanager

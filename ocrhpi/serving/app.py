@@ -34,7 +34,6 @@ _ROUTES = frozenset({INFER_ROUTE, "/health", "/health/ready", "/metrics", "/docs
 _CLIENT_GONE = 499  # as nginx has it; nobody sees it but the metrics
 _MOST_FAULTS = 3
 
-
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     408: {"model": ErrorAnswer, "description": "The body came too slowly"},
     413: {"model": ErrorAnswer, "description": "The body is too long"},
@@ -84,7 +83,9 @@ def create_app(predictor: Predictor, options: ServingOptions, metrics: Metrics) 
     return app
 
 
-@_router.post(INFER_ROUTE, operation_id="infer", response_model=InferAnswer, responses=_REFUSALS)
+@_router.post(
+    INFER_ROUTE, summary="Read text lines", operation_id="infer", response_model=InferAnswer, responses=_REFUSALS
+)
 async def _infer(body: InferRequest, request: Request) -> Response:
     """Read text lines: base64 images, TIFFs and PDFs; every page is one line."""
     request.state.log_id = body.log_id
@@ -94,13 +95,19 @@ async def _infer(body: InferRequest, request: Request) -> Response:
     return result_response(result, body.log_id)
 
 
-@_router.get("/health", operation_id="checkHealth", response_model=ErrorAnswer)
+@_router.get("/health", summary="Is it alive?", operation_id="checkHealth", response_model=ErrorAnswer)
 async def _health() -> Response:
     """Answer 200 as long as the process can answer at all."""
     return error_response(200, "Healthy", code=0)
 
 
-@_router.get("/health/ready", operation_id="checkReady", response_model=ErrorAnswer, responses={503: _REFUSALS[503]})
+@_router.get(
+    "/health/ready",
+    summary="Are requests taken?",
+    operation_id="checkReady",
+    response_model=ErrorAnswer,
+    responses={503: _REFUSALS[503]},
+)
 async def _ready(request: Request) -> Response:
     """Answer 200 if requests are taken, else 503."""
     _recognizer(request)
@@ -108,7 +115,7 @@ async def _ready(request: Request) -> Response:
 
 
 def _add_metrics_route(app: FastAPI, metrics: PrometheusMetrics) -> None:
-    @app.get("/metrics", operation_id="metrics", response_class=Response)
+    @app.get("/metrics", summary="Metrics", operation_id="metrics", response_class=Response)
     async def page() -> Response:
         """Metrics in Prometheus' text format."""
         return Response(metrics.page(), media_type=metrics.content_type)
@@ -184,4 +191,5 @@ def _faults(faults: Sequence[Any]) -> str:
         else:
             sentence = f"{'.'.join(path) or 'body'}: {fault['msg'].removeprefix('Value error, ')}"
         sentences.append(sentence.removesuffix("."))
-    return "; ".join(sentences) + "."
+    whole = "; ".join(sentences)
+    return whole if whole.endswith("?") else f"{whole}."

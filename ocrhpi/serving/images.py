@@ -82,7 +82,7 @@ class _Left:
         if self._pixels > self.max_pixels:
             problem = (
                 f"with this image of {width} x {height} the request holds {self._pixels} pixels, and one may hold "
-                f"{self.max_pixels}; send single lines, or less of them"
+                f"{self.max_pixels}; send single lines, or fewer of them"
             )
             raise RequestRefused(_UNREADABLE, f"{where}: {problem}")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from ocrhpi.hpi_config import read_hpi_config
-from ocrhpi.loader import load_high_performance, load_predictor
+from ocrhpi.loader import UNMEASURED_BATCH_SIZE, load_high_performance, load_predictor
 from ocrhpi.options import Options
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.progress import Watcher
 
 __all__ = ["ServedModel", "open_model"]
-
-_UNMEASURED_BATCH_SIZE = 8
 
 
 class ServedModel(Options):
@@ -69,4 +67,4 @@ def _with_batch_size(options: ServingOptions) -> ServingOptions:
     """Text does not depend on the batch, so lines of equal width are put together although nobody measured it."""
     if options.batch_size is not None:
         return options
-    return options.model_copy(update={"batch_size": _UNMEASURED_BATCH_SIZE})
+    return options.model_copy(update={"batch_size": UNMEASURED_BATCH_SIZE})

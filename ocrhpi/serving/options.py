@@ -8,10 +8,15 @@ from pydantic import Field
 
 from ocrhpi.options import Options
 
-__all__ = ["ServingOptions"]
+__all__ = ["KEEP_ALIVE_S", "ServingOptions"]
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+
+KEEP_ALIVE_S = 75
+"""How long a connection without a request stays open. Longer than clients and proxies keep theirs, mostly 60 s or less:
+whoever closes first should be the side that sends, or a request meets a connection that is just being closed. Uvicorn's
+5 s also met ``Retry-After: 5``."""
 
 _MIB = 1 << 20
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from ocrhpi.errors import OptionError
+from ocrhpi.serving.options import KEEP_ALIVE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +49,7 @@ class Server(uvicorn.Server):
                 log_level="info" if access_log else "warning",
                 access_log=access_log,
                 server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=shutdown_timeout_s,
             )
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,6 +45,17 @@ def test_make_and_verify(
     refused = run("bundle", "verify", damaged)
     assert refused.exit_code == 1
     assert "cut off" in refused.stderr
+
+
+def test_a_bundle_that_cannot_be_tested_here_says_so(
+    tiny_onnx: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OCRHPI_CACHE_DIR", str(tmp_path / "cache"))
+    made = run("bundle", tiny_onnx.path, "--target", "tensorrt", "-o", tmp_path / "rec", "--lines", 1)
+    assert made.exit_code == 0, made.output
+    seal = hashlib.sha256((tmp_path / "rec" / "manifest.json").read_bytes()).hexdigest()
+    assert f"SHA-256 of the manifest {seal}" in made.stdout
+    assert "texts      not tested here" in made.stdout
 
 
 def test_help_says_both_ways() -> None:

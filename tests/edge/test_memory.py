@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ocrhpi.edge.bundle import Bundle
+from ocrhpi.edge.engine import open_engine
 from ocrhpi.edge.memory import return_freed_memory
 
 
@@ -30,3 +32,14 @@ def test_freed_memory_goes_back_to_the_system() -> None:
 def test_other_systems_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     return_freed_memory()
+
+
+def test_the_engine_does_not_keep_the_bytes_of_the_graph(made_zip: Path) -> None:
+    with Bundle(made_zip) as bundle:
+        artifact, classes = bundle.take_artifact(), len(bundle.labels)
+    assert artifact.data
+    before = sys.getrefcount(artifact.data)
+    engine = open_engine("onnxruntime", artifact, classes, "fp32", threads=1)
+    after = sys.getrefcount(artifact.data)  # not in the assertion, for which pytest keeps the bytes, too
+    assert after == before
+    assert engine.version

@@ -33,8 +33,9 @@ def test_a_good_bundle(made_zip: Path) -> None:
     assert (found.lines, found.target, found.precision, found.model) == (4, "onnxruntime-cpu", "fp32", "tiny_rec")
     assert found.largest_shift < 1e-6
     assert found.files > 10
-    assert found.lines_per_s > 0
-    assert found.line_ms > 0
+    assert found.speed is not None
+    assert found.speed.lines_per_s > 0
+    assert found.speed.line_ms > 0
     assert found.open_s > 0
     report = "\n".join(describe(found))
     assert "4 of 4 lines read as where the bundle was made" in report
@@ -50,7 +51,7 @@ def _manifest(path: Path) -> bytes:
 
 
 def test_a_line_that_reads_otherwise(disagreeing: Path) -> None:
-    found = verify_bundle(disagreeing, rounds=1)
+    found = verify_bundle(disagreeing, rounds=0)
     assert not found.passed
     (change,) = found.changes
     assert (change.file, change.expected) == ("calibration/001.png", "something else")
@@ -59,7 +60,7 @@ def test_a_line_that_reads_otherwise(disagreeing: Path) -> None:
 
 def test_rounds_and_seal_are_checked(made_zip: Path) -> None:
     with pytest.raises(OptionError, match="rounds"):
-        verify_bundle(made_zip, rounds=0)
+        verify_bundle(made_zip, rounds=-1)
     with pytest.raises(BundleError, match="its SHA-256 is"):
         verify_bundle(made_zip, sha256="0" * 64)
 
@@ -67,6 +68,8 @@ def test_rounds_and_seal_are_checked(made_zip: Path) -> None:
 def test_the_command_line_verifies(made_zip: Path, disagreeing: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(made_zip), "--verify", "--threads", "1"]) == 0
     assert "lines/s" in capsys.readouterr().out
+    assert main([str(made_zip), "--verify", "--rounds", "0"]) == 0
+    assert "lines/s" not in capsys.readouterr().out
     assert main([str(disagreeing), "--verify", "--rounds", "1"]) == 1
     assert "something else" in capsys.readouterr().out
 
@@ -91,6 +94,13 @@ def test_the_command_line_goes_on_after_an_image_that_cannot_be_read(
     assert captured.err.startswith("error: ")
     assert "none.png: no such file" in captured.err
     assert len(captured.out.splitlines()) == 1
+
+
+def test_the_command_line_wants_images_or_verify(made_zip: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, problem in (([], "expected an image"), (["--verify", "line.png"], "takes no images")):
+        with pytest.raises(SystemExit):
+            main([str(made_zip), *arguments])
+        assert problem in capsys.readouterr().err
 
 
 def test_the_command_line_refuses_what_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,8 @@ from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import open_store
 from ocrhpi.errors import OptionError, UnknownBackend
 from ocrhpi.integrations.ray import recognize
-from ocrhpi.integrations.ray_pool import RayPool, connect
+from ocrhpi.integrations.ray_cluster import connect
+from ocrhpi.integrations.ray_pool import RayPool
 from ocrhpi.loader import find_model
 from tests.batch.lines import json_rows, name_of, pixels, png, write_lines
 from tests.batch.plugins import MARKER

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -10,7 +12,7 @@ from ocrhpi.batch.options import reading_options
 from ocrhpi.batch.winners import Winner
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations import ray_cluster as module
-from ocrhpi.integrations.ray_cluster import Node, Share, share_out, winners_of
+from ocrhpi.integrations.ray_cluster import Node, Share, connect, share_out, winners_of
 from tests.display.samples import tuning
 
 if TYPE_CHECKING:
@@ -126,3 +128,18 @@ def test_what_is_not_measured_asks_no_node() -> None:
     options = reading_options("x", hpi_config={"auto_config": False, "backend": "openvino"})
     assert winners_of(nodes(4), options, Share(1, 4, 3.0)) == {}
     assert winners_of(nodes(4), reading_options("x", use_hpip=False), Share(1, 4, 3.0)) == {}
+
+
+def test_an_address_where_nobody_listens_is_refused_before_ray_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+    ray = SimpleNamespace(is_initialized=lambda: False, init=lambda *, address, **_: asked.append(address))
+    monkeypatch.setattr(module, "import_ray", lambda: ray)
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        port = head.getsockname()[1]
+        connect(f"127.0.0.1:{port}")
+    for silent in (f"127.0.0.1:{port}", "127.0.0.1:99999"):
+        with pytest.raises(OptionError, match="where no cluster answers"):
+            connect(silent)
+    for address in ("auto", "local", "ray://127.0.0.1:1", None):  # Ray's own to find
+        connect(address)
+    assert asked == [f"127.0.0.1:{port}", "auto", "local", "ray://127.0.0.1:1", None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ocrhpi.errors import OptionError
+from ocrhpi.integrations.ray_serve import serve_on_ray
 from ocrhpi.serving.loading import ServedModel, open_model
 from ocrhpi.serving.options import ServingOptions
 from tests.serving.fakes import needs_serve, png, write_tiny_onnx_model
@@ -32,7 +35,7 @@ from ocrhpi.serving.options import ServingOptions
 from tests.serving.fakes import request_of
 from tests.serving.running import Client, until
 
-served, port = ServedModel.model_validate_json(sys.argv[1]), int(sys.argv[2])
+served = ServedModel.model_validate_json(sys.argv[1])
 seen = {}
 
 def metrics():
@@ -61,23 +64,17 @@ def ready(url):
     seen["url"] = url
     threading.Thread(target=use, args=(Client(url),)).start()
 
-serve_on_ray(served, ServingOptions(), host="127.0.0.1", port=port, on_ready=ready)
+serve_on_ray(served, ServingOptions(), host="127.0.0.1", port=0, on_ready=ready)
 print(json.dumps(seen))
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_a_replica_answers_counts_and_finishes(tmp_path: Path) -> None:
     config = {"auto_config": False, "backend": "onnxruntime", "cache_dir": str(tmp_path / "cache")}
     model = str(write_tiny_onnx_model(tmp_path / "model"))
     served = ServedModel(model=model, hpi_config=config, device="cpu", cpu_threads=1)
-    port = free_port()
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, served.model_dump_json(), str(port)],
+        [sys.executable, "-c", PROGRAM, served.model_dump_json()],
         capture_output=True,
         text=True,
         check=False,
@@ -89,7 +86,19 @@ def test_a_replica_answers_counts_and_finishes(tmp_path: Path) -> None:
     predictor, _ = open_model(served, ServingOptions())
     with predictor:
         wanted = [str(result["rec_text"]) for result in predictor.predict_iter(list(map(png, range(60, 500, 40))))]
-    assert (seen["url"], seen["texts"]) == (f"http://127.0.0.1:{port}", wanted)
+    assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+", seen["url"])
+    assert seen["texts"] == wanted
     assert (seen["refused"], seen["ready"], seen["own metrics"]) == (422, 200, 404)
     assert {"ocrhpi_requests_total", "ocrhpi_lines_total", "ocrhpi_queue_seconds_bucket"} <= set(seen["metrics"])
     assert seen["after the signal"] == [60] * 4
+
+
+def test_an_address_that_cannot_be_taken_is_refused_before_ray_starts() -> None:
+    options = ServingOptions()
+    served = ServedModel(model="PP-OCRv4_mobile_rec")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = int(other.getsockname()[1])
+        with pytest.raises(OptionError, match="cannot be taken"):
+            serve_on_ray(served, options, host="127.0.0.1", port=taken)
+    with pytest.raises(OptionError, match="the port of its proxy"):
+        serve_on_ray(served, options, host="127.0.0.1", port=0, address="ray-head:6379")

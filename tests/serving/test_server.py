@@ -42,3 +42,12 @@ def test_ipv6() -> None:
         pytest.skip("this machine has no IPv6")
     with listener:
         assert url_of(listener).startswith("http://[::1]:")
+
+
+def test_a_connection_outlives_the_idle_time_of_usual_clients_and_proxies() -> None:
+    """Else a request of theirs may meet a connection that is just being closed, and be lost."""
+    from ocrhpi.serving.server import Server
+
+    async def app(*_: object) -> None: ...
+
+    assert Server(app, shutdown_timeout_s=1).config.timeout_keep_alive > 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,6 +140,9 @@ def read_evidence(path: Path, key: Mapping[str, Any]) -> Evidence:
 def save_evidence(evidence: Evidence, path: Path) -> None:
     """Keep the evidence; whoever reads meanwhile gets the old one or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(evidence.model_dump_json(indent=1), "utf-8")
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # of this process alone
+    try:
+        temporary.write_text(evidence.model_dump_json(indent=1), "utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

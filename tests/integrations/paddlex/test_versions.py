@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 import pytest
 
 from ocrhpi.errors import MissingExtra
 from ocrhpi.integrations.paddlex.versions import TESTED, check_versions, has_paddleocr
+
+ROOT = Path(__file__).parents[3]
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
@@ -45,3 +48,10 @@ def test_others_are_refused_in_a_sentence(
     pretend(monkeypatch, **versions)
     with pytest.raises(MissingExtra, match=sentence + r".*pip install 'ocrhpi\[paddleocr\]'"):
         check_versions()
+
+
+def test_what_is_taken_is_what_is_tested_and_documented() -> None:
+    assert f"set -- ray {' '.join(TESTED)}\n" in (ROOT / "scripts" / "test_applications").read_text("utf-8")
+    table = (ROOT / "docs" / "paddleocr.md").read_text("utf-8")
+    for minor in TESTED:
+        assert f"\n| {minor}." in table
