@@ -133,7 +133,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
                 column, unable = _able(column, device, machine)
                 left_out += unable
             column, unplanned = plans.split(column)
-            left_out += unplanned
+            left_out += [row for row in unplanned if precision in {None, row.candidate.precision}]
             columns.append(column)
     # One of each engine at a time: if time runs out, every engine has had its best chance.
     in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]

@@ -12,22 +12,21 @@ import pytest
 from ocrhpi.backends import registry
 from ocrhpi.candidate import Candidate, Split
 from ocrhpi.errors import OptionError
-from ocrhpi.model import Model, ModelFiles
+from ocrhpi.model import ModelFiles
 from ocrhpi.tuning.candidates import list_candidates
-from ocrhpi.values import InputSpec
+from tests.tuning.fileless import fileless_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ocrhpi.model import Model
 
 PADDLE = ModelFiles(paddle_graph=Path("m/inference.json"), paddle_parameters=Path("m/inference.pdiparams"))
 ONNX = ModelFiles(onnx=Path("m/inference.onnx"))
 
 
 def model(files: ModelFiles = PADDLE) -> Model:
-    """A model without files, of a fingerprint that no plan is kept for."""
-    made = Model("m", Path("m"), files, InputSpec(), ("a",))
-    made.__dict__["fingerprint"] = "0" * 64
-    return made
+    return fileless_model(files)
 
 
 @pytest.fixture

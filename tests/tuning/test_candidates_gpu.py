@@ -14,16 +14,18 @@ from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.machine import describe_machine
-from ocrhpi.model import Model, ModelFiles
+from ocrhpi.model import ModelFiles
 from ocrhpi.tuning.candidates import CandidateList, default_device, list_candidates
-from ocrhpi.values import InputSpec
+from tests.tuning.fileless import fileless_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ocrhpi.model import Model
+
 PADDLE = ModelFiles(paddle_graph=Path("m/inference.json"), paddle_parameters=Path("m/inference.pdiparams"))
-MODEL = Model("m", Path("m"), PADDLE, InputSpec(), ("a",))
-ONNX_MODEL = Model("m", Path("m"), ModelFiles(onnx=Path("m/inference.onnx")), InputSpec(), ("a",))
+MODEL = fileless_model(PADDLE)
+ONNX_MODEL = fileless_model(ModelFiles(onnx=Path("m/inference.onnx")))
 TWO: dict[str, Any] = {"gpus": ["NVIDIA L4", "NVIDIA L4"], "gpu_visible": None}
 NONE: dict[str, Any] = {"gpus": [], "gpu_visible": None}
 RTX = "onnxruntime_ep_nv_tensorrt_rtx"
