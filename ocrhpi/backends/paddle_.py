@@ -1,4 +1,4 @@
-"""Backend ``paddle``: Paddle Inference in FP32, the normal mode that everything else is measured against."""
+"""Backend ``paddle``: Paddle Inference, in FP32 the normal mode that everything else is measured against."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PaddleOptions(Options):
         new_ir: Run the graph in Paddle's PIR representation. False is the older one, faster for some old graphs.
         new_executor: Run with the new executor; PIR needs it.
         tensorrt: On a GPU, run what it can by TensorRT, where Paddle was built with it; for ``.pdmodel`` alone.
-        precision: Precision of TensorRT's arithmetic; Paddle itself runs FP32.
+        precision: ``fp32``; ``bf16`` on a CPU, by oneDNN; ``fp16`` with ``tensorrt``.
     """
 
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -52,7 +52,7 @@ class PaddleOptions(Options):
     new_ir: bool = True
     new_executor: bool = True
     tensorrt: bool = False
-    precision: Literal["fp32", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
 
 
 @dataclass
@@ -70,7 +70,7 @@ class _Loaded:
 
 
 class PaddleBackend(Backend):
-    """Paddle Inference, FP32, on CPU or an NVIDIA GPU, from ``inference.json`` or ``inference.pdmodel``."""
+    """Paddle Inference on CPU or an NVIDIA GPU, from ``inference.json`` or ``inference.pdmodel``."""
 
     name = "paddle"
     options_type = PaddleOptions
@@ -102,6 +102,8 @@ class PaddleBackend(Backend):
         device = self._choose_device(paddle)
         if self.options.tensorrt and device.kind != "gpu":
             raise BackendMismatch(self.name, "tensorrt=True", "this Paddle finds no GPU")
+        if self.options.precision == "bf16" and device.kind != "cpu":
+            raise BackendMismatch(self.name, "precision bf16", f"oneDNN has it, and not {device}; ask for device 'cpu'")
         onednn = False
         notes: tuple[str, ...] = ()
         if device.kind == "cpu" and self.options.onednn:
@@ -148,9 +150,10 @@ class PaddleBackend(Backend):
         return self.device.kind == "gpu"
 
     def _check_together(self) -> None:
-        if self.options.precision != "fp32" and not self.options.tensorrt:
-            problem = f"received {self.options.precision!r}; Paddle itself runs FP32, so it needs tensorrt: true"
-            raise OptionError("precision", problem)
+        if self.options.precision == "fp16" and not self.options.tensorrt:
+            raise OptionError("precision", "received 'fp16'; Paddle runs it by TensorRT alone, so set tensorrt: true")
+        if self.options.precision == "bf16" and (self.options.tensorrt or not self.options.onednn):
+            raise OptionError("precision", "received 'bf16'; Paddle runs it by oneDNN on a CPU, so leave onednn: auto")
         if self.options.tensorrt and self.device is not None and self.device.kind != "gpu":
             raise OptionError("tensorrt", f"received true on device {self.device}; it is a GPU's")
 
@@ -176,24 +179,42 @@ class PaddleBackend(Backend):
             loaded.infer(probe)
         except self.foreign_errors as error:
             refusal = " ".join(str(error).split())[-300:]
-            if self.options.onednn is True:
+            if self.options.onednn is True or self.options.precision == "bf16":
                 raise BackendMismatch(self.name, "oneDNN", f"oneDNN refuses this graph: {refusal}") from error
             return None, (f"oneDNN refused this graph, plain Paddle runs instead: {refusal}",)
+        if self.options.precision == "bf16":
+            self._check_bf16(loaded, paddle, device)
         return loaded, ()
 
-    def _load(self, paddle: Any, device: Device, *, onednn: bool) -> _Loaded:  # noqa: ANN401
+    def _check_bf16(self, loaded: _Loaded, paddle: Any, device: Device) -> None:  # noqa: ANN401
+        """Paddle goes on in FP32 where the CPU has no BF16, and tells nobody; only what it computes shows that."""
+        spec = self.model.spec
+        width = spec.stretch_width or spec.base_width
+        line = np.random.default_rng(0).uniform(-1, 1, (1, 3, spec.height, width)).astype(np.float32)
+        full = self._load(paddle, device, onednn=True, precision="fp32").infer(line)
+        if np.array_equal(loaded.infer(line), full):
+            raise BackendMismatch(self.name, "precision bf16", "Paddle computes the same as in FP32 on this CPU")
+
+    def _load(
+        self,
+        paddle: Any,  # noqa: ANN401
+        device: Device,
+        *,
+        onednn: bool,
+        precision: str | None = None,
+    ) -> _Loaded:
         if device.kind == "gpu":
             forbid_paddle_tf32(paddle)
-        make_config = partial(self._config, paddle.inference, device, onednn=onednn)
+        precision = precision or self.options.precision
+        make_config = partial(self._config, paddle.inference, device, onednn=onednn, bf16=precision == "bf16")
         if not self.options.tensorrt:
             return _loaded(paddle.inference, make_config())
-        precision = self.options.precision
         cache = tensorrt_cache(paddle, self.model, device.index, precision)
         return cache.load(
             lambda: _loaded(paddle.inference, enable_tensorrt(paddle, self.model, make_config, precision, cache.path))
         )
 
-    def _config(self, inference: Any, device: Device, *, onednn: bool) -> Any:  # noqa: ANN401
+    def _config(self, inference: Any, device: Device, *, onednn: bool, bf16: bool) -> Any:  # noqa: ANN401
         config = inference.Config(str(self.model.files.paddle_graph), str(self.model.files.paddle_parameters))
         config.disable_glog_info()
         if device.kind == "gpu":
@@ -206,6 +227,8 @@ class PaddleBackend(Backend):
         if onednn:
             config.enable_mkldnn()
             config.set_mkldnn_cache_capacity(self.options.onednn_cache_capacity)
+            if bf16:
+                config.enable_mkldnn_bfloat16()
         else:
             config.disable_mkldnn()
         config.enable_new_ir(self._new_ir)

@@ -58,4 +58,6 @@ def _view(plan: PrecisionPlan, path: Path) -> RenderableType:
     for step in plan.steps:
         table.add_row(str(step.kept), percent(step.lowered), f"{step.changed} of {plan.lines}")
     heading = Text(plain(f"{plan.model} in {plan.precision}; the last row is kept"), style="bold")
-    return Group(heading, table, Text(plain(f"{len(plan.kept)} layers stay in FP32: {path}"), style="dim"))
+    kept = Text(f"{len(plan.kept)} layers stay in FP32", style="dim")
+    file = Text(f"file: {plain(str(path))}", no_wrap=True, overflow="ignore")  # so that it can be copied
+    return Group(heading, table, kept, file)

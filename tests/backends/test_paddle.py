@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,36 @@ def test_the_old_executor_reads_the_same(v4_mobile: Model, onednn: bool) -> None
     with PaddleBackend(v4_mobile, "cpu") as default, PaddleBackend(v4_mobile, "cpu", old) as backend:
         np.testing.assert_array_equal(backend.run(BATCH).indices, default.run(BATCH).indices)
         assert backend.effective.settings == {"onednn": onednn, "new_ir": False, "new_executor": False}
+
+
+def test_bf16_runs_or_is_refused(v4_mobile: Model) -> None:
+    low = PaddleBackend(v4_mobile, "cpu", {"precision": "bf16"})
+    try:
+        low.open()
+    except BackendMismatch as error:
+        assert "computes the same as in FP32 on this CPU" in str(error)  # noqa: PT017 - either of the two is right
+        return
+    with closing(low), PaddleBackend(v4_mobile, "cpu") as full:
+        assert (low.effective.precision, low.effective.settings["onednn"]) == ("bf16", True)
+        shift = np.abs(low.run(BATCH).probs - full.run(BATCH).probs).max()
+        assert 0 < shift < 0.5
+
+
+def test_bf16_that_paddle_computes_in_fp32_is_a_mismatch(v4_mobile: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_config = PaddleBackend._config
+
+    def ignoring_bf16(backend: PaddleBackend, *arguments: Any, onednn: bool, **_: bool) -> Any:
+        return make_config(backend, *arguments, onednn=onednn, bf16=False)
+
+    monkeypatch.setattr(PaddleBackend, "_config", ignoring_bf16)
+    with pytest.raises(BackendMismatch, match="asked for precision bf16, but Paddle computes the same as in FP32"):
+        PaddleBackend(v4_mobile, "cpu", {"precision": "bf16"}).open()
+
+
+def test_bf16_is_never_replaced_by_plain_paddle(v4_mobile: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paddle_._Loaded, "infer", refusing(REFUSAL))
+    with pytest.raises(BackendMismatch, match="ArrayAttribute"):
+        PaddleBackend(v4_mobile, "cpu", {"precision": "bf16"}).open()
 
 
 @pytest.mark.parametrize("old", [{"new_ir": False}, {"new_executor": False}], ids=str)

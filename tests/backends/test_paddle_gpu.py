@@ -216,8 +216,12 @@ def test_tensorrt_without_a_gpu(v4_mobile: Model) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"precision": "fp16"}, "'precision': received 'fp16'; Paddle itself runs FP32, so it needs tensorrt: true"),
-        ({"precision": "bf16"}, "'precision'"),
+        (
+            {"precision": "fp16"},
+            "'precision': received 'fp16'; Paddle runs it by TensorRT alone, so set tensorrt: true",
+        ),
+        ({"precision": "bf16", "onednn": False}, "'precision': received 'bf16'; Paddle runs it by oneDNN on a CPU"),
+        ({"precision": "int8"}, "'precision'"),
         ({"tensorrt": True}, "'tensorrt': received true on device cpu"),
     ],
     ids=str,
