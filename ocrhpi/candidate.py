@@ -130,13 +130,17 @@ class Verified(Options):
         low: Reads every line.
         full: Reads those again that ``low`` would have read as another text within ``threshold``.
         threshold: Margin of probability, see `ocrhpi.recognition.doubt`.
-        break_even: Share of lines read again from which on ``full`` alone is quicker.
+        break_even: Share of lines read again, each weighed by its width, from which on ``full`` alone is quicker.
+        read_again: Share of the calibration lines that were read again; None where a person wrote the pair.
+        largest_change: Largest margin of a calibration line whose text ``low`` changed, likewise.
     """
 
     low: Candidate
     full: Candidate
     threshold: Annotated[float, Field(ge=0, le=1)]
     break_even: Annotated[float, Field(ge=0, le=1)] = 1.0
+    read_again: Annotated[float, Field(ge=0, le=1)] | None = None
+    largest_change: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @property
     def name(self) -> str:

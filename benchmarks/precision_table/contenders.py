@@ -21,6 +21,7 @@ VERIFIED: Mapping[str, str] = {
     "verified BF16, selective": "BF16, selective",
     "verified INT8": "INT8",
     "verified INT8, selective": "INT8, selective",
+    "verified INT8, selective, rest in BF16": "INT8, selective, rest in BF16",
     "verified FP32, natural width": "FP32, natural width",
     "verified BF16, natural width": "BF16, natural width",
 }

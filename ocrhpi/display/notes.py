@@ -8,8 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ocrhpi.candidate import Verified
 from ocrhpi.display.figures import lines_read, part_of_key
-from ocrhpi.display.wording import beside_the_cpu, plain, times
+from ocrhpi.display.wording import beside_the_cpu, percent, plain, times
 from ocrhpi.tuning.gate import next_looser
 from ocrhpi.tuning.rows import RANGE_NAMES
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ocrhpi.display.figures import Figures
     from ocrhpi.tuning.winners import Tuning
 
-__all__ = ["changed_texts", "conclusion", "legend", "origin", "refused", "title", "what_runs"]
+__all__ = ["changed_texts", "conclusion", "legend", "origin", "read_again", "refused", "title", "what_runs"]
 
 _FINGERPRINT = 16  # characters that tell models apart, as in the names of files
 
@@ -89,6 +90,17 @@ def changed_texts(figures: Iterable[Figures]) -> Iterator[RenderableType]:
         for change in gate.examples:
             examples.add_row(*map(Text, (plain(change.line), repr(change.expected), "became", repr(change.read))))
         yield _indented(examples)
+
+
+def read_again(figures: Iterable[Figures]) -> Iterator[RenderableType]:
+    """Yield of each pair that verifies how much it read twice, and how far the first reading went astray."""
+    for one in figures:
+        pair = one.row.candidate
+        if not isinstance(pair, Verified) or pair.read_again is None or pair.largest_change is None:
+            continue
+        yield Text.assemble((f"{percent(pair.read_again)} read again: ", "yellow"), repr(plain(pair.name)))
+        changed = f"changed texts had margins up to {pair.largest_change:.3g}, lines within {pair.threshold:.3g}"
+        yield _indented(Text(f"{changed} are read again; it pays for up to {percent(pair.break_even)}"))
 
 
 def what_runs(tuning: Tuning) -> Iterator[RenderableType]:

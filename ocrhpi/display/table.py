@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.display.figures import figures_of, lines_read, part_of_key
-from ocrhpi.display.notes import changed_texts, conclusion, legend, origin, refused, title, what_runs
+from ocrhpi.display.notes import changed_texts, conclusion, legend, origin, read_again, refused, title, what_runs
 from ocrhpi.display.rows import rows_table
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ class _View:
         yield from _apart(refused(figures))
         if self.evidence:
             yield from _apart(changed_texts(figures))
+            yield from _apart(read_again(figures))
             yield from _apart(what_runs(tuning))
         yield from _apart(conclusion(tuning, self.path, evidence=self.evidence))
 

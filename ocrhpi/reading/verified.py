@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ocrhpi.backends.base import Effective
 from ocrhpi.reading.base import LineReader
+from ocrhpi.recognition.geometry import geometry_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,25 @@ WATCHED_LINES = 500
 """The share of lines read again is taken over so many of the latest lines."""
 
 
+class _Seen(NamedTuple):
+    """Lines of one call, or the sum over calls.
+
+    Attributes:
+        lines: How many.
+        again: How many of them were read again.
+        width: Sum of their widths in pixels, as the network gets them: what reading them costs.
+        width_again: The same of those that were read again. Long lines are in doubt more often.
+    """
+
+    lines: int = 0
+    again: int = 0
+    width: int = 0
+    width_again: int = 0
+
+    def plus(self, other: _Seen, sign: int = 1) -> _Seen:
+        return _Seen(*(mine + sign * theirs for mine, theirs in zip(self, other, strict=True)))
+
+
 class VerifiedReader(LineReader):
     """Reads with a low precision, and again in full precision what might read otherwise there.
 
@@ -31,13 +51,13 @@ class VerifiedReader(LineReader):
     `ocrhpi.recognition.doubt`) keeps its text. The second pass follows the first within a call: two engines at the same
     time share out the cores of one machine worse than either uses them alone.
 
-    When so many lines are read again that full precision alone would be quicker, it reads alone from then on.
+    When so much is read again that full precision alone would be quicker, it reads alone from then on.
 
     Args:
         low: Reads in low precision.
         full: Reads in full precision.
         threshold: Margin of probability from which on a line is not read again; ``low`` looks for rivals within it.
-        break_even: Share of lines read again from which on ``full`` alone is quicker.
+        break_even: Share of the widths of lines read again from which on ``full`` alone is quicker.
     """
 
     def __init__(self, low: EngineReader, full: EngineReader, *, threshold: float, break_even: float) -> None:
@@ -48,8 +68,8 @@ class VerifiedReader(LineReader):
         self._threshold = threshold
         self._break_even = break_even
         self._lock = threading.Lock()
-        self._latest: deque[tuple[int, int]] = deque()  # lines, and how many of them were read again, of each call
-        self._counts = [0, 0]  # the sums over `_latest`
+        self._latest: deque[_Seen] = deque()  # call by call
+        self._sum = _Seen()
         self._alone = False
 
     @property
@@ -59,7 +79,7 @@ class VerifiedReader(LineReader):
         if self._alone:
             return full
         with self._lock:
-            lines, again = self._counts
+            seen = self._sum
         return Effective(
             backend=low.backend if low.backend == full.backend else f"{low.backend}+{full.backend}",
             engine_version=low.engine_version,
@@ -69,7 +89,7 @@ class VerifiedReader(LineReader):
             settings={
                 "threshold": self._threshold,
                 "break_even": self._break_even,
-                "read_again": round(again / lines, 4) if lines else None,
+                "read_again": round(seen.again / seen.lines, 4) if seen.lines else None,
                 "low": dict(low.settings),
                 "full": dict(full.settings),
             },
@@ -88,7 +108,9 @@ class VerifiedReader(LineReader):
             texts = self._full.read(again, batch_size=batch_size, return_word_box=return_word_box)
             for number, text in zip(doubtful, texts, strict=True):
                 read[number] = text
-        self._watch(len(lines), len(doubtful))
+        widths = [geometry_of(line, self.model.spec).padded_width for line in lines]
+        width_again = sum(widths[number] for number in doubtful)
+        self._watch(_Seen(len(lines), len(doubtful), sum(widths), width_again))
         return read
 
     def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
@@ -100,26 +122,26 @@ class VerifiedReader(LineReader):
         finally:
             self._full.close()
 
-    def _watch(self, lines: int, again: int) -> None:
+    def _watch(self, call: _Seen) -> None:
         """Count; give the low precision up once it does not pay."""
         with self._lock:
-            self._latest.append((lines, again))
-            self._counts[0] += lines
-            self._counts[1] += again
-            while self._counts[0] - self._latest[0][0] >= WATCHED_LINES:
-                gone = self._latest.popleft()
-                self._counts[0] -= gone[0]
-                self._counts[1] -= gone[1]
-            enough = self._counts[0] >= WATCHED_LINES
-            if self._alone or not enough or self._counts[1] <= self._break_even * self._counts[0]:
+            self._latest.append(call)
+            self._sum = self._sum.plus(call)
+            while self._sum.lines - self._latest[0].lines >= WATCHED_LINES:
+                self._sum = self._sum.plus(self._latest.popleft(), -1)
+            seen = self._sum
+            pays = seen.width_again <= self._break_even * seen.width
+            if self._alone or seen.lines < WATCHED_LINES or pays:
                 return
             self._alone = True
         # Left open: other threads may be in it, and its memory is freed with the reader's.
         _log.warning(
-            "verified %s: %d of the last %d lines were in doubt, and up to %.0f %% pay; %s reads alone from here on",
+            "verified %s: %d of the last %d lines were in doubt, %.0f %% of their width, and up to %.0f %% pay; "
+            "%s reads alone from here on",
             self._low.effective.precision,
-            self._counts[1],
-            self._counts[0],
+            seen.again,
+            seen.lines,
+            100 * seen.width_again / seen.width,
             100 * self._break_even,
             self._full.effective.precision,
         )

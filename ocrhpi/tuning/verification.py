@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ocrhpi.tuning.gate import ReadLine
 
-__all__ = ["LEAST_MARGIN", "MOST_MARGIN", "best_verified", "threshold_of"]
+__all__ = ["LEAST_MARGIN", "MOST_MARGIN", "best_verified", "largest_change", "threshold_of"]
 
 LEAST_MARGIN = 0.2
 """Least threshold: of lines that changed, few may be among the calibration lines, and none of the doubtful ones."""
@@ -36,14 +36,25 @@ def threshold_of(low: Sequence[ReadLine], reference: Sequence[ReadLine]) -> floa
     Returns:
         None if a line changed that no threshold up to `MOST_MARGIN` would have caught, or margins are not known.
     """
+    needed = largest_change(low, reference)
+    if needed is None:
+        return None
+    threshold = max(LEAST_MARGIN, _SAFETY * needed)
+    return threshold if threshold <= MOST_MARGIN else None
+
+
+def largest_change(low: Sequence[ReadLine], reference: Sequence[ReadLine]) -> float | None:
+    """Return the largest margin of a line whose text changed: what a threshold must exceed to catch all; 0 of none.
+
+    Arguments are those of `threshold_of`. None if margins are not known.
+    """
     needed = 0.0
     for line, expected in zip(low, reference, strict=True):
         if line.margin is None:
             return None
         if line.text != expected.text:
             needed = max(needed, line.margin)
-    threshold = max(LEAST_MARGIN, _SAFETY * needed)
-    return threshold if threshold <= MOST_MARGIN else None
+    return needed
 
 
 def best_verified(
@@ -60,17 +71,24 @@ def best_verified(
     """
     best, least = None, full[1] / _LEAST_GAIN
     for low, ms, read in lows:
-        threshold = threshold_of(read, reference[: len(read)])
-        if threshold is None:
+        threshold, change = (find(read, reference[: len(read)]) for find in (threshold_of, largest_change))
+        if threshold is None or change is None:
             continue
         again = sum(line.margin is not None and line.margin < threshold for line in read) / len(read)
         promised = ms + again * full[1]
         if promised < least:
             least = promised
-            best = Verified(low=low, full=full[0], threshold=round(threshold, 3), break_even=_break_even(ms, full[1]))
+            best = Verified(
+                low=low,
+                full=full[0],
+                threshold=round(threshold, 3),
+                break_even=_break_even(ms, full[1]),
+                read_again=round(again, 4),
+                largest_change=round(change, 4),
+            )
     return best
 
 
 def _break_even(low_ms: float, full_ms: float) -> float:
-    """Return the share of lines read again at which low + share * full = full."""
+    """Return the share of the work done again at which low + share * full = full."""
     return round(max(0.0, 1 - low_ms / full_ms), 3)

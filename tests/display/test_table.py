@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from ocrhpi.candidate import Verified
 from ocrhpi.display.figures import figures_of
 from ocrhpi.display.table import tuning_evidence, tuning_json, tuning_table
 from ocrhpi.display.wording import decimal, plain, times, wrapped
@@ -179,6 +180,21 @@ class TestEvidence:
         assert "'a\\x1b[31mb' became 'ab'" in text
         assert "runs: backend openvino; engine_version 1.2; device cpu; precision fp32; threads 2" in text
         assert "if that fails: 'up to 320: " in text
+
+    def test_what_verification_read_twice(self) -> None:
+        pair = Verified(
+            low=BF16, full=OPENVINO, threshold=0.284, break_even=0.45, read_again=0.13, largest_change=0.227
+        )
+        by_hand = Verified(low=BF16, full=ONNX, threshold=0.2)
+        text = in_one_line(
+            drawn(tuning_evidence(tuning((timed(PADDLE, 10, baseline=True), timed(pair, 4), timed(by_hand, 5)))))
+        )
+        assert (
+            "13.00 % read again: 'openvino, precision=bf16, exact, batch 8; again within a margin of 0.284: openvino, "
+            "masked 64, batch 8' changed texts had margins up to 0.227, lines within 0.284 are read again; it pays for "
+            "up to 45.00 %" in text
+        )
+        assert text.count("read again: ") == 1
 
     def test_a_looser_policy_that_gives_nothing(self) -> None:
         text = drawn(tuning_evidence(tuning((timed(PADDLE, 10, baseline=True), timed(OPENVINO, 5)))))

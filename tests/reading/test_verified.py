@@ -53,8 +53,8 @@ class Full(Low):
         return StripeBackend._run(self, batch, widths, contents)
 
 
-def line(brightness: int) -> LineImage:
-    return LineImage(np.full((48, 320, 3), brightness, np.uint8))
+def line(brightness: int, width: int = 320) -> LineImage:
+    return LineImage(np.full((48, width, 3), brightness, np.uint8))
 
 
 class Pair:
@@ -113,9 +113,21 @@ def test_once_it_does_not_pay_full_precision_reads_alone_with_one_warning(caplog
         assert pair.low.lines == before
         assert reader.effective.precision == "fp32"
         assert reader.engine_for(320).backend is pair.full
-    assert [record.message for record in caplog.records] == [
-        "verified bf16: 300 of the last 500 lines were in doubt, and up to 50 % pay; fp32 reads alone from here on"
-    ]
+    (record,) = caplog.records
+    assert record.message == (
+        "verified bf16: 300 of the last 500 lines were in doubt, 60 % of their width, and up to 50 % pay; "
+        "fp32 reads alone from here on"
+    )
+
+
+def test_wide_lines_in_doubt_count_by_their_width(caplog: pytest.LogCaptureFixture) -> None:
+    pair = Pair(break_even=0.5)
+    chunk = [line(BRIGHT, 960)] * 2 + [line(DARK)] * 3  # two of five lines, two thirds of the work
+    with pair.reader as reader, caplog.at_level(logging.WARNING, "ocrhpi"):
+        for _ in range(WATCHED_LINES // len(chunk)):
+            reader.read(chunk)
+    (record,) = caplog.records
+    assert "200 of the last 500 lines were in doubt, 67 % of their width" in record.message
 
 
 def test_only_the_latest_lines_count() -> None:

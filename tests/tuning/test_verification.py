@@ -45,6 +45,7 @@ def test_the_pair_that_promises_most() -> None:
     pair = best_verified(lows, (FULL, 10.0), REFERENCE)
     assert pair is not None
     assert (pair.low, pair.full, pair.threshold, pair.break_even) == (QUICKER, FULL, LEAST_MARGIN, 0.6)
+    assert (pair.read_again, pair.largest_change) == (0.1, 0.0)
     assert pair.precision == "bf16+fp32"
     assert not pair.same_text
 
