@@ -55,12 +55,19 @@ def test_normal_mode_is_the_baseline_and_no_candidate_twice() -> None:
     assert entrants.engines["openvino"] == importlib.metadata.version("openvino")
 
 
-def test_every_engine_has_its_best_chance_first_and_what_may_change_text_comes_last() -> None:
+def test_every_engine_has_its_best_chance_first_then_the_best_low_precisions_and_other_widths_last() -> None:
     candidates = list_candidates(model(), "cpu", "throughput").candidates
     assert {candidate.backend for candidate in candidates[:2]} == {"openvino", "onnxruntime"}
-    same_text = [candidate.same_text for candidate in candidates]
+    likely = ["openvino", "onnxruntime"] * 2
+    assert sorted(candidate.backend for candidate in candidates[:4] if candidate.same_text) == sorted(likely)
+    assert (candidates[4].backend, candidates[4].precision) == ("openvino", "bf16")  # without plans, it alone
+    same_text = [candidate.same_text for candidate in candidates[5:]]
     assert same_text == sorted(same_text, reverse=True)
-    assert not candidates[-1].same_text
+    own = [number for number, candidate in enumerate(candidates) if candidate.backend == "paddle"]
+    assert own[0] > max(
+        number for number, candidate in enumerate(candidates) if candidate.same_text and candidate.backend != "paddle"
+    )
+    assert candidates[-1].batching == "natural"
 
 
 @pytest.mark.parametrize(("missing", "baseline"), [("paddle", "onnxruntime"), ("onnxruntime", "paddle")])
