@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -18,6 +19,9 @@ from ocrhpi.cli import batch as module
 from tests.batch.lines import json_rows, name_of, needs_arrow, png, write_lines, write_model
 from tests.batch.plugins import install_plugins
 from tests.cli.test_cli import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from ocrhpi.cli import main; main()", "batch"]
@@ -107,7 +111,16 @@ def test_a_label_file_gives_its_labels_along(arguments: tuple[object, ...], tmp_
     assert all(row["rec_text"] == row["label"] for row in rows)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let processes that are started take SIGINT; in the background of a shell they inherit that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_a_run_that_was_ended_goes_on(arguments: tuple[object, ...], tmp_path: Path, name: str) -> None:
     written = write_lines(tmp_path / "in", range(160))  # in 16 parts, of which two are in work when it ends
