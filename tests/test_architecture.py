@@ -68,6 +68,7 @@ ARROWS = {
         *("bench", "display", "evaluation", "hpi_config", "report", "tuner", "bundle", "edge", "integrations"),
         *("batch", "machine", "precision", "serving"),
     },
+    "__main__": {"cli"},
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
 }
 COMMON = {"values", "errors", "options"}

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +15,6 @@ from ocrhpi.errors import OptionError
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmarks.label_file import Label
 
 
@@ -31,6 +32,12 @@ def test_help_lists_every_command() -> None:
 
 def test_version() -> None:
     assert run("--version").stdout.strip() == f"ocrhpi, version {__version__}"
+
+
+def test_as_a_module() -> None:
+    command = [sys.executable, "-m", "ocrhpi", "--version"]
+    said = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True).stdout
+    assert said.strip().endswith(f"version {__version__}")
 
 
 def test_unknown_command() -> None:
