@@ -172,43 +172,30 @@ class PaddleBackend(Backend):
     def _load_onednn(self, paddle: Any, device: Device) -> tuple[_Loaded | None, tuple[str, ...]]:  # noqa: ANN401
         # Some graphs load with oneDNN and fail at their first run (Paddle 3.3: NotImplementedError,
         # ConvertPirAttribute2RuntimeAttribute ... ArrayAttribute), so loading alone proves nothing.
-        spec = self.model.spec
+        spec, bf16 = self.model.spec, self.options.precision == "bf16"
         probe = np.zeros((1, 3, spec.height, spec.stretch_width or spec.base_width), np.float32)
         try:
-            loaded = self._load(paddle, device, onednn=True)
+            loaded = self._load(paddle, device, onednn=True, bf16=bf16)
             loaded.infer(probe)
         except self.foreign_errors as error:
             refusal = " ".join(str(error).split())[-300:]
-            if self.options.onednn is True or self.options.precision == "bf16":
+            if self.options.onednn is True or bf16:
                 raise BackendMismatch(self.name, "oneDNN", f"oneDNN refuses this graph: {refusal}") from error
             return None, (f"oneDNN refused this graph, plain Paddle runs instead: {refusal}",)
-        if self.options.precision == "bf16":
-            self._check_bf16(loaded, paddle, device)
+        if bf16:
+            # Paddle goes on in FP32 where the CPU has no BF16, and tells nobody; only what it computes shows that.
+            line = np.random.default_rng(0).uniform(-1, 1, probe.shape).astype(np.float32)
+            if np.array_equal(loaded.infer(line), self._load(paddle, device, onednn=True).infer(line)):
+                raise BackendMismatch(self.name, "precision bf16", "Paddle computes the same as in FP32 on this CPU")
         return loaded, ()
 
-    def _check_bf16(self, loaded: _Loaded, paddle: Any, device: Device) -> None:  # noqa: ANN401
-        """Paddle goes on in FP32 where the CPU has no BF16, and tells nobody; only what it computes shows that."""
-        spec = self.model.spec
-        width = spec.stretch_width or spec.base_width
-        line = np.random.default_rng(0).uniform(-1, 1, (1, 3, spec.height, width)).astype(np.float32)
-        full = self._load(paddle, device, onednn=True, precision="fp32").infer(line)
-        if np.array_equal(loaded.infer(line), full):
-            raise BackendMismatch(self.name, "precision bf16", "Paddle computes the same as in FP32 on this CPU")
-
-    def _load(
-        self,
-        paddle: Any,  # noqa: ANN401
-        device: Device,
-        *,
-        onednn: bool,
-        precision: str | None = None,
-    ) -> _Loaded:
+    def _load(self, paddle: Any, device: Device, *, onednn: bool, bf16: bool = False) -> _Loaded:  # noqa: ANN401
         if device.kind == "gpu":
             forbid_paddle_tf32(paddle)
-        precision = precision or self.options.precision
-        make_config = partial(self._config, paddle.inference, device, onednn=onednn, bf16=precision == "bf16")
+        make_config = partial(self._config, paddle.inference, device, onednn=onednn, bf16=bf16)
         if not self.options.tensorrt:
             return _loaded(paddle.inference, make_config())
+        precision = self.options.precision
         cache = tensorrt_cache(paddle, self.model, device.index, precision)
         return cache.load(
             lambda: _loaded(paddle.inference, enable_tensorrt(paddle, self.model, make_config, precision, cache.path))

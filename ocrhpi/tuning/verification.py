@@ -36,11 +36,7 @@ def threshold_of(low: Sequence[ReadLine], reference: Sequence[ReadLine]) -> floa
     Returns:
         None if a line changed that no threshold up to `MOST_MARGIN` would have caught, or margins are not known.
     """
-    needed = largest_change(low, reference)
-    if needed is None:
-        return None
-    threshold = max(LEAST_MARGIN, _SAFETY * needed)
-    return threshold if threshold <= MOST_MARGIN else None
+    return _beyond(largest_change(low, reference))
 
 
 def largest_change(low: Sequence[ReadLine], reference: Sequence[ReadLine]) -> float | None:
@@ -71,7 +67,8 @@ def best_verified(
     """
     best, least = None, full[1] / _LEAST_GAIN
     for low, ms, read in lows:
-        threshold, change = (find(read, reference[: len(read)]) for find in (threshold_of, largest_change))
+        change = largest_change(read, reference[: len(read)])
+        threshold = _beyond(change)
         if threshold is None or change is None:
             continue
         again = sum(line.margin is not None and line.margin < threshold for line in read) / len(read)
@@ -87,6 +84,12 @@ def best_verified(
                 largest_change=round(change, 4),
             )
     return best
+
+
+def _beyond(change: float | None) -> float | None:
+    """Return the threshold that catches changes up to this margin, with a safety factor; None if none may."""
+    threshold = max(LEAST_MARGIN, _SAFETY * change) if change is not None else None
+    return threshold if threshold is not None and threshold <= MOST_MARGIN else None
 
 
 def _break_even(low_ms: float, full_ms: float) -> float:
