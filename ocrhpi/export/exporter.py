@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, get_args
@@ -18,19 +19,21 @@ from ocrhpi.export.masking import mask_widths
 from ocrhpi.export.packages import CONVERTER_MODULES, EXPORT_MODULES, missing_modules, require_modules
 from ocrhpi.export.passes import mend_scalar_concats, name_interface, set_metadata, simplify
 from ocrhpi.export.pixels import take_pixels
-from ocrhpi.export.verification import verify_equal, verify_half
+from ocrhpi.export.verification import read_reference, verify_equal, verify_half
 from ocrhpi.model import CONFIG_NAME, ONNX_NAME, Model, ModelFiles, load_model
 from ocrhpi.values import GraphPrecision, Head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from onnx import ModelProto
 
+    from ocrhpi.values import Emissions
+
 __all__ = ["EXPORTER_VERSION", "PRECISIONS", "GraphForm", "can_export", "export_model", "write_export"]
 
-EXPORTER_VERSION = 1
+EXPORTER_VERSION = 2
 """Part of the key of cached exports; to be raised with every change of the graphs that the exporter makes."""
 
 PRECISIONS: tuple[GraphPrecision, ...] = get_args(GraphPrecision)
@@ -135,13 +138,28 @@ def _with_usable_source(model: Model) -> Model:
 
 def _export(model: Model, form: GraphForm, directory: Path) -> None:
     """Make the graph of ``form``, by way of the plain one that all others are made from."""
+    make: Callable[[], ModelProto]
     if form == _SOURCE_FORM:
-        _keep_if_equal(_plain_graph(model, directory), model, form, directory, _reference(model))
+        source, make = _reference(model), partial(_plain_graph, model, directory)
+    else:
+        plain = directory / _SOURCE_FORM.file_name
+        if not plain.is_file():
+            _export(model, _SOURCE_FORM, directory)
+        source, make = _onnx_alone(model, plain), lambda: _formed(_load(plain), model, form)
+    if form.precision == "fp16":
+        _keep_if_equal(make(), model, form, directory, lambda file, graph: _verify_half(graph, file, source[1]))
         return
-    plain = directory / _SOURCE_FORM.file_name
-    if not plain.is_file():
-        _export(model, _SOURCE_FORM, directory)
-    _keep_if_equal(_formed(_load(plain), model, form), model, form, directory, _onnx_alone(model, plain))
+    # The graph is made while the source is loaded and reads: seconds, with Paddle. Not the other way round: a thread
+    # that imports Paddle leaves the others in another mode of it.
+    with ThreadPoolExecutor(1) as meanwhile:
+        making = meanwhile.submit(make)
+        try:
+            reference = _read_source(source)
+        except OcrhpiError:
+            making.result()  # if that failed, too, its error tells more
+            raise
+        graph = making.result()
+    _keep_if_equal(graph, model, form, directory, lambda file, _: _verify(model, file, reference))
 
 
 def _formed(graph: ModelProto, model: Model, form: GraphForm) -> ModelProto:
@@ -199,8 +217,22 @@ def _onnx_alone(model: Model, onnx: Path) -> tuple[str, Model]:
     return "onnxruntime", replace(model, files=ModelFiles(onnx=onnx))
 
 
+def _read_source(source: tuple[str, Model]) -> list[Emissions]:
+    with create_backend(*source, "cpu") as backend:
+        return read_reference(backend)
+
+
+def _verify(model: Model, candidate: Path, reference: Sequence[Emissions]) -> None:
+    with create_backend(*_onnx_alone(model, candidate), "cpu") as exported:
+        verify_equal(reference, exported)
+
+
 def _keep_if_equal(
-    graph: ModelProto, model: Model, form: GraphForm, directory: Path, reference: tuple[str, Model]
+    graph: ModelProto,
+    model: Model,
+    form: GraphForm,
+    directory: Path,
+    verify: Callable[[Path, ModelProto], None],
 ) -> None:
     import onnx  # noqa: PLC0415 - only the exporter needs it
 
@@ -208,12 +240,7 @@ def _keep_if_equal(
     try:
         onnx.checker.check_model(graph, full_check=True)
         onnx.save(graph, candidate)
-        if form.precision == "fp16":
-            _verify_half(graph, candidate, reference[1])
-        else:
-            exported = create_backend(*_onnx_alone(model, candidate), "cpu")
-            with create_backend(*reference, "cpu") as source, exported:
-                verify_equal(source, exported)
+        verify(candidate, graph)
         candidate.replace(directory / form.file_name)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(model.path, "check", f"the exported graph is not valid ONNX: {error}") from error

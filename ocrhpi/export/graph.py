@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import numpy.typing as npt
     from onnx import ModelProto, NodeProto
 
 __all__ = ["GraphEditor", "attribute"]
+
+
+_AXES_ARE_AN_INPUT = {"ReduceSum": 13}
+_AXES_OF_MOST_ARE_AN_INPUT = 18
 
 
 def attribute(node: NodeProto, name: str, default: Any = None) -> Any:  # noqa: ANN401 - any ONNX attribute
@@ -66,6 +71,13 @@ class GraphEditor:
         names = [self._name(operator.lower()) for _ in range(outputs)]
         self._added.append(helper.make_node(operator, list(inputs), names, name=f"{names[0]}.node", **attributes))
         return names
+
+    def reduce(self, operator: str, tensor: str, axes: Sequence[int], *, keepdims: bool = True) -> str:
+        """Add a reduction over these axes; at some opset they turned from an attribute into an input."""
+        opset = max(item.version for item in self.model.opset_import if item.domain in {"", "ai.onnx"})
+        if opset < _AXES_ARE_AN_INPUT.get(operator, _AXES_OF_MOST_ARE_AN_INPUT):
+            return self.node(operator, [tensor], axes=list(axes), keepdims=int(keepdims))
+        return self.node(operator, [tensor, self.constant(np.array(axes, np.int64))], keepdims=int(keepdims))
 
     def value(self, tensor: str) -> npt.NDArray[np.generic] | None:
         """Return the value of a constant tensor, or None if it is computed."""

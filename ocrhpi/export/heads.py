@@ -56,7 +56,7 @@ def _topk(editor: GraphEditor) -> tuple[str, str]:
 
 def _argmax(editor: GraphEditor) -> tuple[str, str]:
     indices = editor.node("ArgMax", [PROBABILITIES_NAME], axis=-1, keepdims=0)
-    return indices, _reduce(editor, "ReduceMax", PROBABILITIES_NAME, keepdims=0)
+    return indices, editor.reduce("ReduceMax", PROBABILITIES_NAME, (-1,), keepdims=False)
 
 
 def _logits(editor: GraphEditor) -> tuple[str, str]:
@@ -66,14 +66,6 @@ def _logits(editor: GraphEditor) -> tuple[str, str]:
         raise ValueError(f"the head 'logits' needs a graph that ends in a Softmax over the classes, got {ending}")
     logits = softmax.input[0]
     indices = editor.node("ArgMax", [logits], axis=-1, keepdims=0)
-    largest = _reduce(editor, "ReduceMax", logits, keepdims=1)
+    largest = editor.reduce("ReduceMax", logits, (-1,))
     exponentials = editor.node("Exp", [editor.node("Sub", [logits, largest])])
-    return indices, editor.node("Reciprocal", [_reduce(editor, "ReduceSum", exponentials, keepdims=0)])
-
-
-def _reduce(editor: GraphEditor, operator: str, tensor: str, keepdims: int) -> str:
-    """Reduce the last axis; at some opset the axes turned from an attribute into an input."""
-    opset = max(item.version for item in editor.model.opset_import if item.domain in {"", "ai.onnx"})
-    if opset < {"ReduceSum": 13, "ReduceMax": 18}[operator]:
-        return editor.node(operator, [tensor], axes=[-1], keepdims=keepdims)
-    return editor.node(operator, [tensor, editor.constant(np.array([-1], np.int64))], keepdims=keepdims)
+    return indices, editor.node("Reciprocal", [editor.reduce("ReduceSum", exponentials, (-1,), keepdims=False)])

@@ -5,11 +5,15 @@ This pass adds an input ``widths``, the exact width of each line, and sees to it
 
 - before each convolution or max-pool whose window reaches over the border, columns beyond the width are set to what
   the border holds (zero, or a large negative number for max-pools);
-- a mean over all columns becomes mean(x * mask) / mean(mask);
+- a mean over all columns becomes mean(x * mask) / mean(mask), where the rows are averaged first;
 - attention scores of tokens beyond the width get a large negative bias, so that their weight is exactly zero;
-- the width shrinks as the strides of the network do, and the output ``steps`` says how many time steps are real.
+- the mask thins out as the strides of the network do, and the output ``steps`` says how many time steps are real.
 
 The first convolution needs nothing: the padding of a line is zero already, as its border is.
+
+No shape depends on the value of a tensor: columns are counted by a cumulative sum, and a stride takes every s-th column
+of the mask before it. Where one does, engines stop there to look, and OpenVINO keeps tensors apart that could share
+memory (docs/decisions/0007-the-width-mask-probes-sizes.md).
 
 Which width ("level") a tensor has is found by running the graph at several widths and comparing sizes, not by following
 names and shapes; so reshapes between maps and token sequences need no rules. A graph with an operator that is not known
@@ -48,19 +52,6 @@ class UnknownGraph(ValueError):
     """The graph has something that this pass does not know how to mask."""
 
 
-@dataclass(frozen=True)
-class _Level:
-    """One horizontal resolution.
-
-    Attributes:
-        line: Tensor (N,), int64: the width of each line at this level.
-        batch: Tensor (1,), int64: the width of the batch at this level.
-    """
-
-    line: str
-    batch: str
-
-
 def mask_widths(model: ModelProto) -> ModelProto:
     """Add the width mask to a graph from ``x`` to probabilities, in place.
 
@@ -75,8 +66,8 @@ class _Masker:
         self.model = model
         self.editor = GraphEditor(model, "mask")
         self.probe = WidthProbe(model)
-        self.levels: dict[Widths, _Level] = {}
-        self.masks: dict[tuple[Widths, int], str] = {}
+        # Horizontal resolution -> its mask, (N, 1, 1, width), float32, 1 for the real columns of each line.
+        self.masks: dict[Widths, str] = {}
         self.masked: dict[tuple[str, float], str] = {}
 
     def run(self) -> ModelProto:
@@ -84,14 +75,12 @@ class _Masker:
 
         editor = self.editor
         self.model.graph.input.append(helper.make_tensor_value_info(WIDTHS_NAME, TensorProto.INT32, ("N",)))
-        shape = editor.node("Shape", [INPUT_NAME])
-        width = editor.node("Gather", [shape, editor.constant(np.array([3], np.int64))], axis=0)
-        line = editor.node("Cast", [WIDTHS_NAME], to=TensorProto.INT64)
-        self.levels[self.probe.widths_of(INPUT_NAME)] = _Level(line, width)
+        self.masks[self.probe.widths_of(INPUT_NAME)] = self._first_mask()
         for node in list(self.model.graph.node):
             self._visit(node)
-        level = self._level(self.probe.time_steps(PROBABILITIES_NAME), "the output")
-        editor.node("Cast", [level.line], STEPS_NAME, to=TensorProto.INT32)
+        mask = self._mask_of(self.probe.time_steps(PROBABILITIES_NAME), "the output")
+        steps = editor.reduce("ReduceSum", mask, (1, 2, 3), keepdims=False)
+        editor.node("Cast", [steps], STEPS_NAME, to=TensorProto.INT32)
         editor.set_outputs(
             [
                 (PROBABILITIES_NAME, TensorProto.FLOAT, ("N", "T", "classes")),
@@ -117,29 +106,51 @@ class _Masker:
         if not self.probe.varies(source, self.probe.rank(source) - 1):
             return  # behind a mean over all columns: the gate of a squeeze-and-excitation
         widths = self.probe.widths_of(source)
-        level = self._level(widths, f"the input of {node.op_type} {node.name}")
+        mask = self._mask_of(widths, f"the input of {node.op_type} {node.name}")
         window = _Window.of(node, self.editor)
-        if window.left or window.right:
+        if window.reaches_over:
             if node.op_type == "AveragePool":
                 raise UnknownGraph(f"AveragePool {node.name} averages over padding")
             if source != INPUT_NAME:
-                node.input[0] = self._mask(source, widths, _NEVER if node.op_type == "MaxPool" else 0.0)
+                node.input[0] = self._masked(source, mask, _NEVER if node.op_type == "MaxPool" else 0.0)
         after = self.probe.widths_of(node.output[0])
-        if after not in self.levels:
-            self.levels[after] = self._shrunk(level, window)
+        if after not in self.masks:
+            self.masks[after] = self._thinned(mask, window)
         expected = tuple(window.width_after(width) for width in widths)
         if expected != after:
             raise UnknownGraph(f"{node.op_type} {node.name} turns widths {widths} into {after}, expected {expected}")
 
-    def _shrunk(self, level: _Level, window: _Window) -> _Level:
-        def shrink(tensor: str) -> str:
-            padded = self.editor.node("Add", [tensor, self._int64(window.left + window.right - window.reach)])
-            if window.round_up:
-                padded = self.editor.node("Add", [padded, self._int64(window.stride - 1)])
-            steps = self.editor.node("Div", [padded, self._int64(window.stride)])
-            return self.editor.node("Add", [steps, self._int64(1)])
+    def _first_mask(self) -> str:
+        """Return the mask of the input: a column is real while fewer are counted than the line is wide."""
+        from onnx import TensorProto  # noqa: PLC0415
 
-        return _Level(shrink(level.line), shrink(level.batch))
+        editor = self.editor
+        first, second, axes = (editor.constant(np.array(value, np.int64)) for value in ([0, 0], [1, 1], [1, 2]))
+        row = editor.node("Slice", [INPUT_NAME, first, second, axes])
+        one = editor.constant(np.array(1, np.float32))
+        # Ones in the shape of the batch, whatever its pixels are.
+        numbers = editor.node("CumSum", [editor.node("Clip", [row, one, one]), editor.constant(np.array(3, np.int64))])
+        line = editor.node("Cast", [WIDTHS_NAME], to=TensorProto.FLOAT)
+        line = editor.node("Reshape", [line, editor.constant(np.array([-1, 1, 1, 1], np.int64))])
+        beyond = editor.node("Greater", [numbers, line])
+        return editor.node("Cast", [editor.node("Not", [beyond])], to=TensorProto.FLOAT)
+
+    def _thinned(self, mask: str, window: _Window) -> str:
+        """Return the mask after a window: a position is real if the window at it ends within the line and its border.
+
+        Position j covers columns up to j * stride + reach - 1 - left, of which ``right`` may lie beyond the line.
+        """
+        start = window.reach - window.left - window.right - 1
+        if window.round_up:
+            start -= window.stride - 1
+        if start < 0:
+            pads = self.editor.constant(np.array([0, 0, 0, -start, 0, 0, 0, 0], np.int64))
+            mask = self.editor.node("Pad", [mask, pads, self.editor.constant(np.array(1, np.float32))])
+            start = 0
+        if (start, window.stride) == (0, 1):
+            return mask
+        values = ([start], [np.iinfo(np.int64).max], [3], [window.stride])
+        return self.editor.node("Slice", [mask, *(self.editor.constant(np.array(value, np.int64)) for value in values)])
 
     def _mean(self, node: NodeProto) -> None:
         """Replace a mean over columns by the mean over the real ones."""
@@ -151,15 +162,24 @@ class _Masker:
             raise UnknownGraph(
                 f"{node.op_type} {node.name} averages over axes {axes} of a rank-{self.probe.rank(source)} tensor"
             )
-        widths = self.probe.widths_of(source)
-        level = self._level(widths, f"the input of {node.op_type} {node.name}")
-        node.input[0] = self._mask(source, widths, 0.0)
-        plain = f"{node.output[0]}.over_padding"
-        ratio = self.editor.node("Div", [self._float(level.batch), self._float(level.line)])
-        rank = 4 if node.op_type == "GlobalAveragePool" or attribute(node, "keepdims", 1) else 2
-        shape = self.editor.constant(np.array([-1] + [1] * (rank - 1), np.int64))
-        self.editor.node("Mul", [plain, self.editor.node("Reshape", [ratio, shape])], node.output[0])
-        node.output[0] = plain
+        editor = self.editor
+        mask = self._mask_of(self.probe.widths_of(source), f"the input of {node.op_type} {node.name}")
+        # Rows first: the mask then goes over one row, not over the whole map.
+        columns = editor.node("Mul", [self._mean_of_rows(source), mask])
+        share = editor.reduce("ReduceMean", mask, (3,))
+        keepdims = node.op_type == "GlobalAveragePool" or bool(attribute(node, "keepdims", 1))
+        mean = editor.node(
+            "Div", [editor.reduce("ReduceMean", columns, (3,)), share], node.output[0] if keepdims else None
+        )
+        if not keepdims:
+            editor.node("Reshape", [mean, editor.constant(np.array([0, -1], np.int64))], node.output[0])
+        node.output[0] = f"{node.output[0]}.over_padding"  # used by nothing, and so dropped
+
+    def _mean_of_rows(self, source: str) -> str:
+        """Average a map over its rows, by a pool where their number is fixed: engines have quicker ones than means."""
+        if self.probe.varies(source, 2):
+            return self.editor.reduce("ReduceMean", source, (2,))
+        return self.editor.node("AveragePool", [source], kernel_shape=[self.probe.sizes(source, 2)[0], 1])
 
     def _attention(self, node: NodeProto) -> None:
         """Take the weight of tokens beyond the width out of an attention softmax."""
@@ -171,31 +191,29 @@ class _Masker:
         if not self.probe.varies(source, rank - 1):
             return  # over classes
         sizes = self.probe.sizes(source, rank - 1)
-        widths, rows = self._as_rows(sizes, node)
-        bias = self._bias(widths, rows, rank)
-        node.input[0] = self.editor.node("Add", [source, bias])
+        node.input[0] = self.editor.node("Add", [source, self._bias(sizes, rank, node)])
 
-    def _as_rows(self, sizes: Widths, node: NodeProto) -> tuple[Widths, int]:
-        """Read a number of tokens as rows x columns of one of the levels."""
-        for widths in self.levels:
+    def _bias(self, sizes: Widths, rank: int, node: NodeProto) -> str:
+        """Return what is added to attention scores over so many tokens: rows x columns of one of the resolutions."""
+        for widths, of_row in self.masks.items():
             rows = sizes[0] // widths[0]
             if rows and all(size == rows * width for size, width in zip(sizes, widths, strict=True)):
-                return widths, rows
-        raise UnknownGraph(f"Softmax {node.name} over {sizes} tokens fits no width of the network {list(self.levels)}")
-
-    def _bias(self, widths: Widths, rows: int, rank: int) -> str:
-        mask = self._mask_of(widths, rows)  # (N, 1, 1, tokens)
+                mask = self.editor.node("Concat", [of_row] * rows, axis=3) if rows > 1 else of_row
+                break
+        else:
+            raise UnknownGraph(
+                f"Softmax {node.name} over {sizes} tokens fits no width of the network {list(self.masks)}"
+            )
         if rank != 4:  # noqa: PLR2004 - (N, heads, T, T)
             shape = self.editor.constant(np.array([0] + [1] * (rank - 2) + [-1], np.int64))
             mask = self.editor.node("Reshape", [mask, shape])
         inverse = self.editor.node("Sub", [self.editor.constant(np.array(1, np.float32)), mask])
         return self.editor.node("Mul", [inverse, self.editor.constant(np.array(_NEVER, np.float32))])
 
-    def _mask(self, tensor: str, widths: Widths, border: float) -> str:
+    def _masked(self, tensor: str, mask: str, border: float) -> str:
         """Set the columns of a map beyond the width to ``border``; one node serves all consumers."""
         key = (tensor, border)
         if key not in self.masked:
-            mask = self._mask_of(widths, rows=1)
             masked = self.editor.node("Mul", [tensor, mask])
             if border:
                 inverse = self.editor.node("Sub", [self.editor.constant(np.array(1, np.float32)), mask])
@@ -204,25 +222,10 @@ class _Masker:
             self.masked[key] = masked
         return self.masked[key]
 
-    def _mask_of(self, widths: Widths, rows: int) -> str:
-        """Return the mask of a level, (N, 1, 1, rows * width), float32, 1 for real columns, row after row."""
-        if (widths, rows) not in self.masks:
-            from onnx import TensorProto  # noqa: PLC0415
-
-            level, editor = self.levels[widths], self.editor
-            zero, one = self._scalar(0), self._scalar(1)
-            # Reshape where Squeeze and Unsqueeze would do: those changed their form at opset 13.
-            scalar = editor.node("Reshape", [level.batch, editor.constant(np.array([], np.int64))])
-            columns = editor.node("Range", [zero, scalar, one])
-            line = editor.node("Reshape", [level.line, editor.constant(np.array([-1, 1, 1, 1], np.int64))])
-            mask = editor.node("Cast", [editor.node("Less", [columns, line])], to=TensorProto.FLOAT)
-            self.masks[widths, rows] = editor.node("Concat", [mask] * rows, axis=3) if rows > 1 else mask
-        return self.masks[widths, rows]
-
-    def _level(self, widths: Widths, what: str) -> _Level:
-        if widths not in self.levels:
+    def _mask_of(self, widths: Widths, what: str) -> str:
+        if widths not in self.masks:
             raise UnknownGraph(f"{what} has widths {widths}, which no stride before it explains")
-        return self.levels[widths]
+        return self.masks[widths]
 
     def _reduced_axes(self, node: NodeProto, rank: int) -> tuple[int, ...]:
         if node.op_type == "GlobalAveragePool":
@@ -234,17 +237,6 @@ class _Masker:
         if given is None:
             raise UnknownGraph(f"{node.op_type} {node.name} reduces axes that are not constant")
         return tuple(sorted(axis % rank for axis in given))
-
-    def _float(self, tensor: str) -> str:
-        from onnx import TensorProto  # noqa: PLC0415
-
-        return self.editor.node("Cast", [tensor], to=TensorProto.FLOAT)
-
-    def _int64(self, value: int) -> str:
-        return self.editor.constant(np.array([value], np.int64))
-
-    def _scalar(self, value: int) -> str:
-        return self.editor.constant(np.array(value, np.int64))
 
 
 @dataclass(frozen=True)
@@ -271,6 +263,9 @@ class _Window:
             pads = attribute(node, "pads") or editor.value(node.input[1])
             if pads is None or len(pads) != 8:  # noqa: PLR2004 - begins and ends of four axes
                 raise UnknownGraph(f"Pad {node.name} has borders that are not constant")
+            filler = editor.value(node.input[2]) if len(node.input) > 2 else attribute(node, "value", 0.0)  # noqa: PLR2004
+            if attribute(node, "mode", "constant") != "constant" or filler is None or np.any(filler):
+                raise UnknownGraph(f"Pad {node.name} fills its borders with something else than zeros")
             return cls(reach=1, stride=1, left=int(pads[3]), right=int(pads[7]), round_up=False)
         kernel = attribute(node, "kernel_shape")
         if kernel is None:
@@ -290,6 +285,11 @@ class _Window:
         else:
             raise UnknownGraph(f"{node.op_type} {node.name} pads by {auto_pad} at stride {stride}")
         return cls(reach, stride, left, right, bool(attribute(node, "ceil_mode", 0)))
+
+    @property
+    def reaches_over(self) -> bool:
+        """Whether a position may cover columns beyond the line."""
+        return bool(self.left or self.right) or (self.round_up and self.stride > 1)
 
     def width_after(self, width: int) -> int:
         rest = width + self.left + self.right - self.reach + (self.stride - 1 if self.round_up else 0)

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from ocrhpi.backends.base import Backend
     from ocrhpi.values import Contents, InputSpec, LineGeometry, NetworkInput, Pixels, Probabilities, Tensor, Widths
 
-__all__ = ["HALF_MARGIN", "HALF_PROBABILITY_TOLERANCE", "PROBABILITY_TOLERANCE", "verify_equal", "verify_half"]
+__all__ = [
+    "HALF_MARGIN",
+    "HALF_PROBABILITY_TOLERANCE",
+    "PROBABILITY_TOLERANCE",
+    "read_reference",
+    "verify_equal",
+    "verify_half",
+]
 
 PROBABILITY_TOLERANCE = 1e-3
 """Largest difference of a top-1 probability; conversion alone makes up to 6e-4 on the deepest official model."""
@@ -72,18 +79,27 @@ class _Expected:
     firm: npt.NDArray[np.bool_]
 
 
-def verify_equal(source: Backend, exported: Backend) -> None:
-    """Check that both backends, open, read the same in every line: equal classes, probabilities within the tolerance.
+def read_reference(source: Backend) -> list[Emissions]:
+    """Return what a backend, open, reads in each line alone: what `verify_equal` compares with."""
+    spec = source.model.spec
+    return [source.run(line.tensor(spec)) for line in _lines(spec)]
+
+
+def verify_equal(reference: Sequence[Emissions], exported: Backend) -> None:
+    """Check that a backend, open, reads what the source did: equal classes, probabilities within the tolerance.
 
     Every line is run alone and in a batch: with itself for a plain graph, with lines of other widths, padded to the
     widest and rounded up, for a width-masked one.
 
+    Args:
+        reference: From `read_reference`.
+        exported: Holds the exported graph.
+
     Raises:
-        ExportError: They do not; the error counts and shows the differences.
+        ExportError: It does not; the error counts and shows the differences.
     """
     lines = _lines(exported.model.spec)
-    read = [source.run(line.tensor(exported.model.spec)) for line in lines]
-    expected = [_Expected(emissions, np.ones(emissions.indices.shape[1], np.bool_)) for emissions in read]
+    expected = [_Expected(emissions, np.ones(emissions.indices.shape[1], np.bool_)) for emissions in reference]
     _compare(lines, expected, exported, PROBABILITY_TOLERANCE)
 
 

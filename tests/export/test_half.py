@@ -288,6 +288,18 @@ def test_masked_attention_has_no_infinite_scores(rows: bool, never: float, monke
             np.testing.assert_allclose(together[row, : steps[row]], alone[0], atol=2e-3)
 
 
+def test_columns_are_counted_beyond_what_fp16_can_count() -> None:
+    """FP16 knows no odd number above 2048."""
+    half = to_half(mask_widths(graph(conv(3), weights=conv_weights(3))))
+    check(half)
+    assert operators(half, FP32)["CumSum"] == 1
+    widths = np.array([3200, 3199, 2049, 2051, 2053], np.int32)
+    batch = np.zeros((len(widths), 3, 48, 3200), np.float32)
+    for model in (half, emulate_half(half)):
+        _, steps = run(model, {"x": batch, "widths": widths})
+        assert steps.tolist() == [1600, 1600, 1025, 1026, 1027]
+
+
 def test_the_border_of_a_masked_max_pool_fits_fp16() -> None:
     pool = helper.make_node("MaxPool", ["h"], ["g"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
     half = to_half(mask_widths(graph(pool)))

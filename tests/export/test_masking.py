@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -57,8 +59,8 @@ def largest_difference(model: onnx.ModelProto) -> float:
     masked = mask_widths(model)
     onnx.checker.check_model(masked)
     chance = np.random.default_rng(1)
-    widths = np.array([64, 81, 96, 37], np.int32)
-    batch = np.zeros((4, 3, 48, 128), np.float32)
+    widths = np.array([64, 81, 96, 37, 128, 127], np.int32)
+    batch = np.zeros((len(widths), 3, 48, 128), np.float32)
     for row, width in enumerate(widths):
         batch[row, :, :, :width] = chance.normal(size=(3, 48, width))
     together, steps = run(masked, {"x": batch, "widths": widths})
@@ -97,6 +99,52 @@ EXACT = {
         ],
         {**conv_weights(2), "pads": np.array([0, 0, 0, 0, 0, 0, 1, 1])},
     ),
+    "3x3 of stride 2 without padding": ([conv(3, strides=[2, 2], pads=[0, 0, 0, 0])], conv_weights(3)),
+    "1x1 of stride 2": ([conv(1, strides=[1, 2])], conv_weights(1)),
+    "5x5 of stride 3": ([conv(5, strides=[1, 3], pads=[2, 1, 2, 3])], conv_weights(5)),
+    "dilated at a stride": ([conv(3, dilations=[2, 2], strides=[2, 2], pads=[2, 1, 2, 2])], conv_weights(3)),
+    "same 4x4": ([conv(4, pads=None, auto_pad="SAME_UPPER")], conv_weights(4)),
+    "same 2x2 max pool": (
+        [
+            helper.make_node("Neg", ["h"], ["n"]),
+            helper.make_node("MaxPool", ["n"], ["g"], kernel_shape=[2, 2], auto_pad="SAME_UPPER", ceil_mode=1),
+        ],
+        {},
+    ),
+    "a pad that makes it wider": (
+        [
+            helper.make_node("Pad", ["h", "pads"], ["p"]),
+            helper.make_node("Conv", ["p", "w2", "b2"], ["g"], kernel_shape=[2, 2]),
+        ],
+        {**conv_weights(2), "pads": np.array([0, 0, 1, 3, 0, 0, 1, 4])},
+    ),
+    "padding that makes it wider": ([conv(3, pads=[2, 5, 2, 2], strides=[1, 2])], conv_weights(3)),
+    "wider, then narrower": (
+        [
+            helper.make_node("Pad", ["h", "pads"], ["p"]),
+            helper.make_node("Conv", ["p", "w2", "b2"], ["q"], kernel_shape=[3, 3], strides=[2, 2]),
+            helper.make_node("Conv", ["q", "w2", "b2"], ["g"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        ],
+        {**conv_weights(3), "pads": np.array([0, 0, 0, 2, 0, 0, 0, 5])},
+    ),
+    "max pool that rounds up": (
+        [helper.make_node("MaxPool", ["h"], ["g"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)],
+        {},
+    ),
+    "small max pool that rounds up": (
+        [helper.make_node("MaxPool", ["h"], ["g"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1)],
+        {},
+    ),
+    "padded max pool that rounds up": (
+        [
+            helper.make_node("Neg", ["h"], ["n"]),
+            helper.make_node(
+                "MaxPool", ["n"], ["p"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1
+            ),
+            helper.make_node("Conv", ["p", "w2", "b2"], ["g"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        ],
+        conv_weights(3),
+    ),
     "max pool of negative values": (
         [
             helper.make_node("Neg", ["h"], ["n"]),
@@ -113,18 +161,108 @@ EXACT = {
         [helper.make_node("ReduceMean", ["h"], ["m"], axes=[2, 3]), helper.make_node("Mul", ["h", "m"], ["g"])],
         {},
     ),
+    "mean without the axes": (
+        [
+            helper.make_node("ReduceMean", ["h"], ["m"], axes=[-2, -1], keepdims=0),
+            helper.make_node("Reshape", ["m", "gate"], ["m4"]),
+            helper.make_node("Mul", ["h", "m4"], ["g"]),
+        ],
+        {"gate": np.array([0, -1, 1, 1])},
+    ),
+    "mean at a stride": (
+        [
+            helper.make_node("Conv", ["h", "w2", "b2"], ["c"], kernel_shape=[3, 3], strides=[2, 2]),
+            helper.make_node("GlobalAveragePool", ["c"], ["m"]),
+            helper.make_node("Mul", ["c", "m"], ["g"]),
+        ],
+        conv_weights(3),
+    ),
 }
+
+
+def exact_graph(name: str) -> onnx.ModelProto:
+    nodes, weights = EXACT[name]
+    return graph(*copy.deepcopy(nodes), weights=weights)  # passes edit in place
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_padding_has_no_effect(name: str) -> None:
-    nodes, weights = EXACT[name]
-    copies = []
-    for node in nodes:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copies.append(copy)
-    assert largest_difference(graph(*copies, weights=weights)) < 1e-5
+    assert largest_difference(exact_graph(name)) < 1e-5
+
+
+@pytest.mark.parametrize("opset", [12, 18])
+@pytest.mark.parametrize("name", ["squeeze and excitation", "mean without the axes", "5x5 of stride 3"])
+def test_padding_has_no_effect_where_axes_are_attributes_or_inputs(name: str, opset: int) -> None:
+    made = exact_graph(name)
+    made.opset_import[0].version = min(opset, 17)
+    if opset > 17:
+        made = onnx.version_converter.convert_version(made, opset)
+    assert largest_difference(made) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["3x3", "max pool that rounds up", "wider, then narrower", "squeeze and excitation"])
+def test_lines_of_few_columns(name: str) -> None:
+    """Each reads the same in batches of different widths, even one that is all border."""
+    masked = mask_widths(exact_graph(name))
+    line = np.random.default_rng(3).normal(size=(1, 3, 48, 128)).astype(np.float32)
+    for width in (1, 2, 3, 7, 15):
+        found = []
+        for batch_width in (16, 64, 128):
+            batch = np.where(np.arange(batch_width) < width, line[..., :batch_width], np.float32(0))
+            together, steps = run(masked, {"x": batch, "widths": np.array([width], np.int32)})
+            found.append(together[0, : max(0, steps[0])])
+        for one in found[1:]:
+            np.testing.assert_allclose(one, found[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e30, -np.inf, np.inf])
+def test_pixels_do_not_decide_what_is_counted(value: float) -> None:
+    widths = np.array([128, 100, 1, 33], np.int32)
+    _, steps = run(
+        mask_widths(exact_graph("stride 2")), {"x": np.full((4, 3, 48, 128), value, np.float32), "widths": widths}
+    )
+    assert steps.tolist() == [-(-int(width) // 4) for width in widths]
+
+
+LOOKS_AT_SIZES = {"ConstantOfShape", "Expand", "NonZero", "Range", "Shape", "Size", "Tile"}
+
+
+def added(masked: onnx.ModelProto, plain: onnx.ModelProto) -> list[onnx.NodeProto]:
+    """Nodes of the masked graph that the plain one has not."""
+    before = {node.name or node.output[0] for node in plain.graph.node}
+    return [node for node in masked.graph.node if (node.name or node.output[0]) not in before]
+
+
+def check_that_no_shape_depends_on_a_value(masked: onnx.ModelProto, plain: onnx.ModelProto) -> None:
+    more = Counter(node.op_type for node in masked.graph.node) - Counter(node.op_type for node in plain.graph.node)
+    assert more["CumSum"] == 1
+    assert not LOOKS_AT_SIZES & set(more)
+    constants = {item.name for item in masked.graph.initializer}
+    for node in added(masked, plain):
+        if node.op_type in {"Reshape", "Slice", "Pad", "CumSum"}:
+            assert set(node.input[1:]) <= constants, f"{node.op_type} {node.name} is told where at run time"
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_no_shape_depends_on_a_value(name: str) -> None:
+    plain = exact_graph(name)
+    check_that_no_shape_depends_on_a_value(mask_widths(copy.deepcopy(plain)), plain)
+
+
+def test_one_mask_serves_a_resolution() -> None:
+    nodes = [
+        helper.make_node("Conv", ["h", "w2", "b2"], ["c0"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        *(
+            helper.make_node("Conv", [f"c{at}", "w2", "b2"], [f"c{at + 1}"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+            for at in range(5)
+        ),
+        helper.make_node("Identity", ["c5"], ["g"]),
+    ]
+    plain = graph(*nodes, weights=conv_weights(3))
+    more = Counter(node.op_type for node in added(mask_widths(copy.deepcopy(plain)), plain))
+    assert more["Slice"] == 3, "one row of the input, and one stride after the other"
+    assert more["Mul"] == 6
+    assert largest_difference(plain) < 1e-5
 
 
 def attention(rows: bool) -> list[onnx.NodeProto]:
@@ -151,7 +289,9 @@ def attention(rows: bool) -> list[onnx.NodeProto]:
 @pytest.mark.parametrize("rows", [False, True], ids=["columns", "rows x columns"])
 def test_attention_sees_no_padding(rows: bool) -> None:
     constants = {"flat": np.array([0, 5, -1]), "one": np.array([1]), "two": np.array([2])}
-    assert largest_difference(graph(*attention(rows), weights=constants)) < 1e-5
+    plain = graph(*attention(rows), weights=constants)
+    check_that_no_shape_depends_on_a_value(mask_widths(copy.deepcopy(plain)), plain)
+    assert largest_difference(plain) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -161,6 +301,10 @@ def test_attention_sees_no_padding(rows: bool) -> None:
         (helper.make_node("CumSum", ["h", "axis"], ["g"]), "CumSum"),
         (
             helper.make_node("AveragePool", ["h"], ["g"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+            "averages over padding",
+        ),
+        (
+            helper.make_node("AveragePool", ["h"], ["g"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
             "averages over padding",
         ),
         (helper.make_node("Softmax", ["h"], ["g"], axis=2), "axis 2"),
