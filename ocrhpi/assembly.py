@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ocrhpi.backends.registry import backend_specs, create_backend
-from ocrhpi.candidate import Candidate, Split, Verified
+from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.errors import OptionError
 from ocrhpi.export.exporter import GraphForm, can_export, export_model
 from ocrhpi.export.passes import EXPORTER_KEY
@@ -16,10 +17,10 @@ from ocrhpi.precision.plan import LOWERED
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.split import SplitReader
 from ocrhpi.reading.verified import VerifiedReader
-from ocrhpi.recognition.batching import bucket_lines
+from ocrhpi.recognition.batching import most_rows, shapes_of, width_ladder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ocrhpi.candidate import Setup
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from ocrhpi.reading.base import LineReader
     from ocrhpi.values import GraphPrecision, Head
 
-__all__ = ["export_graphs", "open_engine", "open_reader"]
+__all__ = ["export_graphs", "open_reader"]
+
+
+_USUAL_BATCH = 8
 
 
 def open_reader(model: Model, setup: Setup, *, cache_dir: Path | str | None = None) -> LineReader:
@@ -42,29 +46,35 @@ def open_reader(model: Model, setup: Setup, *, cache_dir: Path | str | None = No
         OcrhpiError: Any leaf of `ModelError`, `BackendError` or `OptionError`.
     """
     if isinstance(setup, Candidate):
-        return open_engine(model, setup, cache_dir=cache_dir)
-    first, second = _open_both(model, *_parts(setup), cache_dir=cache_dir)
-    if isinstance(setup, Split):
-        return SplitReader(first, second, up_to=setup.up_to)
-    first.backend.rival_margin = setup.threshold
-    return VerifiedReader(first, second, threshold=setup.threshold, break_even=setup.break_even)
+        return _open_candidate(model, setup, cache_dir)
+    low, full = _open_both(*(partial(_open_candidate, model, one, cache_dir) for one in (setup.low, setup.full)))
+    return VerifiedReader(low, full, threshold=setup.threshold, break_even=setup.break_even)
 
 
-def _open_both(
-    model: Model, first: Candidate, second: Candidate, *, cache_dir: Path | str | None
-) -> tuple[EngineReader, EngineReader]:
-    one = open_engine(model, first, cache_dir=cache_dir)
+def _open_candidate(model: Model, candidate: Candidate, cache_dir: Path | str | None) -> LineReader:
+    ladder = _ladder(candidate, model)
+    if candidate.batching != "split":
+        return _open_engine(model, candidate, ladder, cache_dir)
+    base = model.spec.stretch_width or model.spec.base_width
+    wider = tuple(width for width in ladder if width > base) or ladder
+    one, other = zip(_split(candidate), ((base,), wider), strict=True)
+    narrow, wide = _open_both(*(partial(_open_engine, model, *part, cache_dir) for part in (one, other)))
+    return SplitReader(narrow, wide, up_to=base)
+
+
+def _open_both(first: Callable[[], LineReader], second: Callable[[], LineReader]) -> tuple[LineReader, LineReader]:
+    one = first()
     try:
-        return one, open_engine(model, second, cache_dir=cache_dir)
+        return one, second()
     except BaseException:
         one.close()
         raise
 
 
-def open_engine(model: Model, candidate: Candidate, *, cache_dir: Path | str | None = None) -> EngineReader:
-    """Make one engine ready to read; arguments and errors are those of `open_reader`."""
-    buckets = _buckets(candidate, model)
-    options = candidate.options | _shape_option(candidate, model, buckets)
+def _open_engine(
+    model: Model, candidate: Candidate, ladder: Sequence[int], cache_dir: Path | str | None
+) -> EngineReader:
+    options = candidate.options | _shape_options(candidate, model, ladder)
     # Made for its checks alone: what does not fit is refused before a long export.
     create_backend(candidate.backend, model, candidate.device, options)
     model = _with_graph(model, candidate, cache_dir)
@@ -74,14 +84,7 @@ def open_engine(model: Model, candidate: Candidate, *, cache_dir: Path | str | N
         engine.close()
         problem = f"received {candidate.batching!r}, but the graph {model.files.onnx} is masked={masked}"
         raise OptionError("batching", problem)
-    return EngineReader(
-        model,
-        engine,
-        batching=candidate.batching,
-        width_step=candidate.width_step,
-        batch_size=candidate.batch_size,
-        buckets=buckets,
-    )
+    return EngineReader(model, engine, batching=candidate.batching, batch_size=candidate.batch_size, ladder=ladder)
 
 
 def export_graphs(model: Model, setup: Setup, *, cache_dir: Path | str | None = None) -> None:
@@ -92,15 +95,20 @@ def export_graphs(model: Model, setup: Setup, *, cache_dir: Path | str | None = 
         ModelError: The model cannot be exported.
         BackendUnavailable: A package that exporting needs is not installed.
     """
-    for candidate in _parts(setup):
+    for candidate in _engines(setup):
         _with_graph(model, candidate, cache_dir)
 
 
-def _parts(setup: Setup) -> tuple[Candidate, ...]:
-    """Return the candidates that a setup is made of."""
-    if isinstance(setup, Split):
-        return setup.narrow, setup.wide
-    return (setup.low, setup.full) if isinstance(setup, Verified) else (setup,)
+def _engines(setup: Setup) -> Iterator[Candidate]:
+    """Yield the candidates of one engine each that a setup is made of."""
+    for candidate in (setup.low, setup.full) if isinstance(setup, Verified) else (setup,):
+        yield from _split(candidate) if candidate.batching == "split" else (candidate,)
+
+
+def _split(candidate: Candidate) -> tuple[Candidate, Candidate]:
+    """Return what reads lines of the base width, and what reads the wider ones."""
+    narrow = candidate.model_copy(update={"batching": "exact", "buckets": ()})
+    return narrow, candidate.model_copy(update={"batching": "masked"})
 
 
 def _with_graph(model: Model, candidate: Candidate, cache_dir: Path | str | None) -> Model:
@@ -132,22 +140,35 @@ def _with_graph(model: Model, candidate: Candidate, cache_dir: Path | str | None
     return replace(model, files=exported.files)
 
 
-def _buckets(candidate: Candidate, model: Model) -> tuple[int, ...]:
-    """Return the buckets, the last of which holds the widest line that the model's preprocessing makes."""
+def _ladder(candidate: Candidate, model: Model) -> tuple[int, ...]:
+    """Return the widths that lines are padded up to, the last of which holds the widest line; none in ``exact``."""
     spec = model.spec
-    widest = spec.stretch_width or spec.max_width
-    below = tuple(width for width in candidate.buckets if width < widest)
-    beyond = tuple(width for width in candidate.buckets if width >= widest)
-    return (*below, beyond[0] if beyond else widest) if candidate.buckets else ()
+    if spec.stretch_width is not None:
+        return (spec.stretch_width,)
+    if candidate.buckets:
+        below = tuple(width for width in candidate.buckets if width < spec.max_width)
+        beyond = tuple(width for width in candidate.buckets if width >= spec.max_width)
+        return (*below, beyond[0] if beyond else spec.max_width)
+    if candidate.batching == "exact":
+        return ()
+    narrowest = candidate.width_step if candidate.batching == "natural" else spec.base_width
+    return width_ladder(candidate.width_step, narrowest, spec.max_width)
 
 
-def _shape_option(candidate: Candidate, model: Model, buckets: Sequence[int]) -> dict[str, Any]:
-    """Return the option by which an engine learns of the shapes to come; empty where it takes none."""
+def _shape_options(candidate: Candidate, model: Model, ladder: Sequence[int]) -> dict[str, Any]:
+    """Return the options by which an engine learns of the shapes to come; empty where it takes none."""
     spec = backend_specs().get(candidate.backend)
-    if spec is None or not spec.shape_option or not buckets:
+    if spec is None or not ladder:
         return {}
-    columns = candidate.batch_size * (model.spec.stretch_width or model.spec.base_width)
-    return {"shapes": [(bucket_lines(width, columns), width) for width in buckets]}
+    # Callers may ask for larger batches than the candidate's.
+    columns = max(candidate.batch_size, _USUAL_BATCH) * (model.spec.stretch_width or model.spec.base_width)
+    options: dict[str, Any] = {}
+    if spec.shape_option and candidate.buckets:
+        own = candidate.batch_size * (model.spec.stretch_width or model.spec.base_width)
+        options["shapes"] = [(most_rows(width, own), width) for width in ladder]
+    if spec.shape_count_option:
+        options["shape_count"] = len(shapes_of(ladder, columns))
+    return options
 
 
 def _is_our_export(onnx: Path) -> bool:

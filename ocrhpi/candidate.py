@@ -13,13 +13,12 @@ from ocrhpi.values import Batching, Head
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Candidate", "Setup", "Split", "Verified"]
+__all__ = ["Candidate", "Setup", "Verified"]
 
-_BATCHING_RANK = {"exact": 0, "masked": 1, "rounded": 2, "natural": 3}
-_SPLIT_RANK = 10
+_BATCHING_RANK = {"exact": 0, "masked": 1, "split": 2, "rounded": 3, "natural": 4}
 _VERIFIED_RANK = 10
 
-_BUCKETED = ("masked", "rounded")
+_LOSSLESS = ("exact", "masked", "split")
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
@@ -38,11 +37,12 @@ class Candidate(Options):
         device: ``cpu``, ``gpu:INDEX`` and the like; None lets the backend choose.
         options: Options of that backend.
         batching: Which widths lines get and which lines share a batch.
-        width_step: Widths are rounded up to a multiple of this many pixels; without effect in ``exact``.
-        batch_size: Lines of the model's base width (320) that make one batch; of wider lines fewer share it.
+        width_step: Step of the ladder of widths that lines are padded up to, in pixels: see
+            `ocrhpi.recognition.batching.width_ladder`; without effect in ``exact``.
+        batch_size: Most lines of the model's base width (320) in one batch, which has a power of two lines; of wider
+            lines fewer share it, of narrower ones more.
         head: Where top-1 is found; None takes the backend's default.
-        buckets: Widths in pixels, ascending, that lines are padded up to, in batches of a power of two lines, so that
-            an engine sees a few fixed shapes. Empty: widths and batches as they come.
+        buckets: Widths in pixels, ascending, in place of that ladder, for engines that are told the shapes to come.
         pixels: Whether the engine gets uint8 pixels and the graph normalises them.
     """
 
@@ -58,8 +58,8 @@ class Candidate(Options):
 
     @model_validator(mode="after")
     def _check_buckets(self) -> Self:
-        if self.buckets and self.batching not in _BUCKETED:
-            raise ValueError(f"buckets need batching {' or '.join(_BUCKETED)}, received {self.batching!r}")
+        if self.buckets and self.batching == "exact":
+            raise ValueError("buckets need a batching that rounds widths up, received 'exact'")
         return self
 
     @property
@@ -78,49 +78,26 @@ class Candidate(Options):
         return str(self.options.get("precision", "fp32"))
 
     @property
+    def kind(self) -> tuple[str, str, str, str]:
+        """What decides most about its speed, and is alike in many settings: engine, provider and precisions."""
+        provider, rest = (str(self.options.get(name, "")) for name in ("provider", "rest"))
+        return self.backend, provider, self.precision, rest
+
+    @property
+    def kind_name(self) -> str:
+        """The same in words."""
+        return " ".join(filter(None, dict.fromkeys(self.kind)))
+
+    @property
     def same_text(self) -> bool:
         """Whether it computes what normal mode does, up to the rounding of FP32, so that the text should be equal."""
-        return self.batching in {"exact", "masked"} and self.precision == "fp32"
+        return self.batching in _LOSSLESS and self.precision == "fp32"
 
     @property
     def complexity(self) -> int:
         """How far it is from an engine as it comes; of two that are equally fast, the lower one is kept."""
         graph = (self.head is not None) + self.pixels + bool(self.buckets)
         return _BATCHING_RANK[self.batching] + len(self.options) + graph + (self.batch_size > 1)
-
-
-class Split(Options):
-    """Two engines: one for lines up to a width, another for the wider ones.
-
-    Attributes:
-        narrow: Reads lines whose exact width is at most ``up_to``.
-        wide: Reads the others.
-        up_to: Exact width in pixels.
-    """
-
-    narrow: Candidate
-    wide: Candidate
-    up_to: PositiveInt
-
-    @property
-    def name(self) -> str:
-        """What tells it from the others."""
-        return f"up to {self.up_to}: {self.narrow.name}; wider: {self.wide.name}"
-
-    @property
-    def precision(self) -> str:
-        """Precision of the arithmetic asked for."""
-        return "+".join(dict.fromkeys((self.narrow.precision, self.wide.precision)))
-
-    @property
-    def same_text(self) -> bool:
-        """Whether both compute what normal mode does."""
-        return self.narrow.same_text and self.wide.same_text
-
-    @property
-    def complexity(self) -> int:
-        """How far it is from an engine as it comes."""
-        return _SPLIT_RANK + self.narrow.complexity + self.wide.complexity
 
 
 class Verified(Options):
@@ -131,7 +108,7 @@ class Verified(Options):
         full: Reads those again that ``low`` would have read as another text within ``threshold``.
         threshold: Margin of probability, see `ocrhpi.recognition.doubt`.
         break_even: Share of lines read again, each weighed by its width, from which on ``full`` alone is quicker.
-        read_again: Share of the calibration lines that were read again; None where a person wrote the pair.
+        read_again: Share of the width of the calibration lines that was read again; None where a person wrote the pair.
         largest_change: Largest margin of a calibration line whose text ``low`` changed, likewise.
     """
 
@@ -163,7 +140,7 @@ class Verified(Options):
         return _VERIFIED_RANK + self.low.complexity + self.full.complexity
 
 
-Setup: TypeAlias = Candidate | Split | Verified
+Setup: TypeAlias = Candidate | Verified
 """Anything that can be measured and run."""
 
 

@@ -61,7 +61,8 @@ class TextRecognition:
         model_dir: Directory of an exported model of your own, or a bare ONNX file.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None takes a GPU if Paddle has one, else the CPU.
         use_hpip: High-performance mode: what was measured to be fastest on this machine while reading the same text.
-            The first time this measures, for about a minute, with a progress display. ``enable_hpi`` is the same.
+            The first time this measures, for about ten seconds, with a progress display; ``ocrhpi tune`` measures
+            thoroughly. ``enable_hpi`` is the same.
         hpi_config: Configuration of high-performance mode: a mapping, the path of a YAML file, or of a file that
             ``ocrhpi tune`` made; see `ocrhpi.hpi_config.HpiConfig`.
         **options: ``enable_mkldnn``, ``mkldnn_cache_capacity``, ``cpu_threads`` (default: the usable cores),
@@ -131,7 +132,12 @@ class TextRecognition:
 
         Arguments and errors are those of `predict_iter`.
         """
-        return list(self.predict_iter(input, batch_size, on_error=on_error, return_word_box=return_word_box))
+        return self._predictor.predict(
+            input,
+            batch_size=batch_size,
+            on_error=on_error,
+            return_word_box=self._return_word_box if return_word_box is None else return_word_box,
+        )
 
     def predict_iter(
         self,

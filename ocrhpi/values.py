@@ -30,10 +30,16 @@ Widths: TypeAlias = npt.NDArray[np.int32]
 Contents: TypeAlias = npt.NDArray[np.int32]
 """How many columns of each line of a batch hold its pixels, (N,), int32; those after are padding."""
 
-Batching: TypeAlias = Literal["exact", "masked", "rounded", "natural"]
-"""Which widths lines get, and so which share a batch. ``exact``: the width that PaddleOCR gives a line alone, equal
-widths together. ``masked``: rounded up, in a width-masked graph, which reads the same text. ``rounded``: exact widths
-rounded up in a plain graph. ``natural``: the same without the least width of 320. The last two may read other text."""
+Batching: TypeAlias = Literal["exact", "masked", "split", "rounded", "natural"]
+"""Which widths lines get, and so which share a batch.
+
+- ``exact``: the width that PaddleOCR gives a line alone, equal widths together.
+- ``masked``: rounded up, in a width-masked graph, which reads the same text.
+- ``split``: lines of the base width (320), which are common, in the plain graph, and wider ones in the width-masked
+  graph of the same engine.
+- ``rounded``: exact widths rounded up in a plain graph; may read other text.
+- ``natural``: the same without the least width of 320; may read other text.
+"""
 
 Head: TypeAlias = Literal["full", "topk", "argmax", "logits"]
 """Where top-1 is found. ``full``: probabilities (N, T, classes) leave the graph and are reduced on the host. The others
@@ -145,6 +151,11 @@ class Rivals:
             margins=distances[places, classes],
         )
 
+    def before(self, row: int) -> Rivals:
+        """Return those in the rows before ``row``."""
+        count = int(np.searchsorted(self.rows, row))
+        return Rivals(self.rows[:count], self.steps[:count], self.classes[:count], self.margins[:count])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Emissions:
@@ -177,6 +188,14 @@ class Emissions:
         rivals = Rivals.of(probabilities, probs, margin) if margin else None
         return cls(indices.astype(np.int32), probs, rivals=rivals)
 
+    def first(self, lines: int) -> Emissions:
+        """Return those of the first lines, without the rows that filled up their batch."""
+        if len(self.indices) == lines:
+            return self
+        steps = None if self.steps is None else self.steps[:lines]
+        rivals = None if self.rivals is None else self.rivals.before(lines)
+        return Emissions(self.indices[:lines], self.probs[:lines], steps, rivals)
+
 
 @dataclass(frozen=True, slots=True)
 class WordBoxes:
@@ -203,8 +222,11 @@ class TextLine:
         text: The text; empty if nothing was read.
         score: Mean probability of the emitted characters, 0.0 for an empty text.
         word_boxes: Words and their columns, if they were asked for.
+        margin: By which margin of probability it would have read as another text, if that was asked for; see
+            `ocrhpi.recognition.doubt`.
     """
 
     text: str
     score: float
     word_boxes: WordBoxes | None = None
+    margin: float | None = None

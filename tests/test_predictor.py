@@ -1,21 +1,24 @@
-"""Walk A on a backend without an engine: order, windows, errors, threads."""
+"""Walk A on a backend without an engine: order, windows, errors, threads; all at once and one by one."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pytest
 
+from ocrhpi import predictor as predictor_module
 from ocrhpi.errors import BackendClosed, OptionError, UnreadableInput, UnsupportedInput
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.predictor import Predictor
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.values import InputSpec
 from tests.fakes import StripeBackend
+from tests.reading.fake_reader import FakeReader
+from tests.reading.fake_reader import line as blank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,6 +129,86 @@ def test_word_boxes_are_those_of_the_line_alone(predictor: Predictor) -> None:
         assert len(words) == len(columns) == len(kinds)
         steps = max(320, image.shape[1]) // 8
         assert column_count == pytest.approx(steps * min(1.0, image.shape[1] / 320))
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 7, 64])
+def test_all_at_once_is_what_comes_one_by_one(predictor: Predictor, tmp_path: Path, batch_size: int | None) -> None:
+    good = tmp_path / "good.png"
+    cv2.imwrite(str(good), line(0))
+    source: list[Any] = [
+        *(line(seed) for seed in range(300)),
+        good,
+        tmp_path / "missing.png",
+        b"no image",
+        line(1),
+        good,
+    ]
+    for words in (False, True):
+        one_by_one, at_once = (
+            read(source, batch_size=batch_size, on_error="skip", return_word_box=words)
+            for read in (predictor.predict_iter, predictor.predict)
+        )
+        expected = list(one_by_one)
+        assert isinstance(at_once, list)
+        for key in ("input_path", "rec_text", "rec_score", "error"):
+            assert [result[key] for result in at_once] == [result[key] for result in expected]
+
+
+def test_all_at_once_reads_windows_of_256_lines() -> None:
+    reader = FakeReader("reader")
+    with Predictor(reader) as predictor:
+        results = predictor.predict(blank(1 + number).pixels for number in range(600))
+        assert [result["rec_text"] for result in results] == [f"reader:{1 + number}" for number in range(600)]
+        assert reader.calls == [(256, None, False), (256, None, False), (88, None, False)]
+        reader.calls.clear()
+        predictor.predict([blank(1).pixels] * 300, batch_size=1, return_word_box=True)
+        assert reader.calls == [(256, 1, True), (44, 1, True)]
+        reader.calls.clear()
+        predictor.predict([blank(1).pixels] * 600, batch_size=64)
+        assert reader.calls == [(512, 64, False), (88, 64, False)], "eight of its batches"
+
+
+def test_one_by_one_each_result_comes_as_soon_as_it_is_read() -> None:
+    reader = FakeReader("reader")
+    with Predictor(reader) as predictor:
+        results = predictor.predict_iter(blank(1 + number).pixels for number in range(600))
+        for number in range(3):
+            assert next(results)["rec_text"] == f"reader:{1 + number}"
+            assert reader.calls == [(1, None, False)] * (number + 1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_no_window_holds_many_more_bytes_than_it_may(monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
+    lines = [blank(width).pixels for width in (1000, 10, 2000, 10, 4000, 5000, 10, 10)]
+    monkeypatch.setattr(predictor_module, "_WINDOW_BYTES", sum(pixels.nbytes for pixels in lines[:3]))
+    reader = FakeReader("reader")
+    with Predictor(reader) as predictor:
+        predictor.predict(lines, batch_size=batch_size)
+        assert [count for count, *_ in reader.calls] == [3, 2, 1, 2]
+        reader.calls.clear()
+        list(predictor.predict_iter(lines, batch_size=8))
+        assert [count for count, *_ in reader.calls] == [3, 2, 1, 2]
+
+
+def test_all_at_once_raises_before_anything_behind_the_fault_is_read(tmp_path: Path) -> None:
+    reader = FakeReader("reader")
+    with Predictor(reader) as predictor:
+        with pytest.raises(UnreadableInput, match=r"missing\.png"):
+            predictor.predict([blank(5).pixels, tmp_path / "missing.png", blank(6).pixels])
+        assert reader.calls == [(1, None, False)]
+        wrong: list[dict[str, Any]] = [{"batch_size": 0}, {"on_error": "ignore"}]
+        for options in wrong:
+            with pytest.raises(OptionError, match=next(iter(options))):
+                predictor.predict([], **options)
+        assert predictor.predict([]) == []
+
+
+def test_many_threads_get_the_sequential_results_all_at_once(predictor: Predictor) -> None:
+    jobs = [[line(job * 10 + number) for number in range(10)] for job in range(16)]
+    sequential = [[result["rec_text"] for result in predictor.predict_iter(job)] for job in jobs]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(predictor.predict, jobs))
+    assert [[result["rec_text"] for result in results] for results in found] == sequential
 
 
 def test_closing_closes_the_backend(predictor: Predictor) -> None:

@@ -62,6 +62,15 @@ def test_word_boxes(recognition: TextRecognition, lines_dir: Path) -> None:
     assert columns[0][-1] < column_count <= 40
 
 
+def test_word_boxes_are_the_same_all_at_once_and_one_by_one(tiny_dir: Path, lines_dir: Path) -> None:
+    with TextRecognition(model_dir=tiny_dir, device="cpu", return_word_box=True) as recognition:
+        for words in (None, True, False):
+            at_once = recognition.predict(lines_dir, 8, return_word_box=words)
+            one_by_one = recognition.predict_iter(lines_dir, return_word_box=words)
+            assert [result["rec_text"] for result in at_once] == [result["rec_text"] for result in one_by_one]
+            assert isinstance(at_once[0]["rec_text"], str) == (words is False)
+
+
 def test_what_runs_is_reported(recognition: TextRecognition) -> None:
     assert recognition.effective.backend == "paddle"
     assert recognition.effective.precision == "fp32"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from ocrhpi.values import Emissions, Probabilities
 
@@ -43,3 +46,43 @@ def test_of_a_tie_the_other_class_is_the_rival() -> None:
     assert emissions.rivals is not None
     assert (emissions.indices.item(), emissions.rivals.classes.tolist()) == (1, [2])
     assert emissions.rivals.margins.tolist() == [0.0]
+
+
+def masked_emissions() -> Emissions:
+    found = Emissions.from_probabilities(probabilities(), margin=0.2)
+    return replace(found, steps=np.array([20, 7, 13], np.int32))
+
+
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_the_first_lines_without_the_rows_that_fill_up_their_batch(lines: int) -> None:
+    whole = masked_emissions()
+    first = whole.first(lines)
+    np.testing.assert_array_equal(first.indices, whole.indices[:lines])
+    np.testing.assert_array_equal(first.probs, whole.probs[:lines])
+    assert first.steps is not None
+    assert first.steps.tolist() == [20, 7, 13][:lines]
+    assert whole.rivals is not None
+    assert first.rivals is not None
+    assert set(first.rivals.rows.tolist()) == set(range(lines))
+    kept = whole.rivals.rows < lines
+    for name in ("rows", "steps", "classes", "margins"):
+        np.testing.assert_array_equal(getattr(first.rivals, name), getattr(whole.rivals, name)[kept])
+
+
+def test_all_lines_are_the_same_emissions() -> None:
+    whole = masked_emissions()
+    assert whole.first(3) is whole
+
+
+def test_the_first_lines_of_what_has_neither_steps_nor_rivals() -> None:
+    first = Emissions.from_probabilities(probabilities()).first(2)
+    assert (first.indices.shape, first.steps, first.rivals) == ((2, 20), None, None)
+
+
+def test_rivals_of_the_first_rows() -> None:
+    rivals = masked_emissions().rivals
+    assert rivals is not None
+    counts = [len(rivals.before(row).rows) for row in range(5)]
+    assert counts == [int((rivals.rows < row).sum()) for row in range(5)]
+    assert counts[0] == 0
+    assert counts[3] == counts[4] == len(rivals.rows) > counts[1] > 0

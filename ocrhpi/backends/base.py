@@ -88,8 +88,6 @@ class Backend(ABC):
         self.model = model
         self.device: Device | None = None if device is None else parse_device(device)
         self.options = parse_options(self.options_type, options or {})
-        self.rival_margin = 0.0
-        """If set, `run` also finds the rivals within it, where the graph leaves the reduction to the host."""
         self._state = "new"
         self._effective: Effective | None = None
         self._slots = threading.BoundedSemaphore(self.parallel_requests)
@@ -140,7 +138,14 @@ class Backend(ABC):
         self._state = "open"
         return self
 
-    def run(self, batch: NetworkInput, widths: Widths | None = None, contents: Contents | None = None) -> Emissions:
+    def run(
+        self,
+        batch: NetworkInput,
+        widths: Widths | None = None,
+        contents: Contents | None = None,
+        *,
+        margin: float = 0.0,
+    ) -> Emissions:
         """Read one batch.
 
         Args:
@@ -150,6 +155,8 @@ class Backend(ABC):
                 to W. Columns beyond it have no effect, and time steps beyond it are blank.
             contents: (N,), int32, for a graph that normalises only: how many columns of each line hold its pixels,
                 from 1 to W; the others become 0.
+            margin: Also find the rivals within this margin of probability, where the graph leaves the reduction to the
+                host; 0 looks for none.
 
         Returns:
             Emissions of (N, T), owned by the caller: the engine never writes to them again.
@@ -168,7 +175,7 @@ class Backend(ABC):
                 raise BackendClosed(self.name, self._state)
             try:
                 whole = cast("NetworkInput", np.ascontiguousarray(batch))
-                emissions = self._run(whole, widths, contents)
+                emissions = self._run(whole, widths, contents, margin)
             except OcrhpiError:
                 raise
             except self.foreign_errors as error:
@@ -203,21 +210,22 @@ class Backend(ABC):
         """Load the model and say what really runs."""
 
     @abstractmethod
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         """Run a checked, C-contiguous batch; return arrays that the engine will not write to again.
 
         ``widths`` is given if, and only if, the graph is `masked`; ``contents`` if, and only if, it `takes_pixels`.
+        ``margin`` is for `_reduce`.
         """
 
     @abstractmethod
     def _close(self) -> None:
         """Drop everything that holds memory."""
 
-    def _reduce(self, probabilities: Probabilities) -> Emissions:
+    def _reduce(self, probabilities: Probabilities, margin: float) -> Emissions:
         """Reduce full network output, (N, T, classes), to emissions; for backends whose graph does not."""
         if probabilities.ndim != 3 or probabilities.shape[-1] != len(self.model.labels):  # noqa: PLR2004
             raise self._classes_error(f"output of shape {probabilities.shape}")
-        return Emissions.from_probabilities(probabilities, margin=self.rival_margin)
+        return Emissions.from_probabilities(probabilities, margin=margin)
 
     def _classes_error(self, received: str) -> ModelFormatError:
         expected = len(self.model.labels)

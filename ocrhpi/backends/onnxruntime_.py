@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ocrhpi.backends.base import Backend, Effective
@@ -100,11 +101,13 @@ class OnnxRuntimeBackend(Backend):
         self._opened = opened
         return self._effective_of(request, opened, (*notes, *opened.notes, *self._warm_up(request)))
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         assert self._opened is not None  # noqa: S101 - open, as run() checked
         assert self._runner is not None  # noqa: S101
         interface = self._opened.interface
-        return interface.emissions(self._runner.run(interface.inputs(batch, widths, contents)), self._reduce)
+        return interface.emissions(
+            self._runner.run(interface.inputs(batch, widths, contents)), partial(self._reduce, margin=margin)
+        )
 
     def _close(self) -> None:
         if self._runner is not None:

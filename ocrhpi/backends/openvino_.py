@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenVinoBackend", "OpenVinoOptions"]
 
-_CACHE_MASKED, _CACHE_PLAIN = 2000, 1000  # docs/decisions/0006-openvino-memory.md
+# docs/decisions/0006-openvino-memory.md
+_PRIMITIVES_A_SHAPE = 80
+_CACHE_OF_ENDLESS_SHAPES = 2000
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _BY_GRAPH = {"bf16-selective": "bf16", "int8": "int8", "int8-selective": "int8"}
 """Precisions that the graph brings about, and what some of its layers then run in."""
@@ -44,8 +46,9 @@ class OpenVinoOptions(Options):
         threads: CPU threads of all streams together; None takes the usable cores.
         requests: Calls of ``run`` in flight; None is one for each stream.
         pinning: Tie the threads to cores. Processes that share a machine then meet on the same cores.
-        runtime_cache: Compiled primitives that are kept for shapes seen before, on the CPU; None takes 2,000 for a
-            width-masked graph, which holds all its widths, and 1,000 for a plain one, which bounds memory.
+        shape_count: How many shapes will come; None: no end of them.
+        runtime_cache: Compiled primitives that are kept for shapes seen before, on the CPU; None takes as many as hold
+            all of ``shape_count``, and 2,000 where they have no end, which bounds memory.
         cache_dir: Directory for compiled models, which shortens the next start; None keeps none.
     """
 
@@ -56,6 +59,7 @@ class OpenVinoOptions(Options):
     threads: Annotated[int, Field(ge=1)] | None = None
     requests: Annotated[int, Field(ge=1)] | None = None
     pinning: bool = False
+    shape_count: Annotated[int, Field(ge=1)] | None = None
     runtime_cache: Annotated[int, Field(ge=0)] | None = None
     cache_dir: Annotated[str, Field(min_length=1)] | None = None
 
@@ -91,9 +95,9 @@ class OpenVinoBackend(Backend):
         network = self._with_layers(openvino, core, network)
         inputs, outputs = ([tensor.get_names() for tensor in ends] for ends in (network.inputs, network.outputs))
         interface = GraphInterface.read(file, inputs, outputs)
-        cache = self.options.runtime_cache
+        cache, count = self.options.runtime_cache, self.options.shape_count
         if cache is None:
-            cache = _CACHE_MASKED if interface.masked else _CACHE_PLAIN
+            cache = _CACHE_OF_ENDLESS_SHAPES if count is None else _PRIMITIVES_A_SHAPE * count
         compiled = core.compile_model(network, name, self._properties(name, cache))
         effective = self._verified(compiled, str(openvino.get_version()), name, cache)
         for _ in range(self.parallel_requests):
@@ -106,14 +110,14 @@ class OpenVinoBackend(Backend):
         """Whether the graph takes ``contents``."""
         return self._interface is not None and self._interface.pixels
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         assert self._interface is not None  # noqa: S101 - open, as run() checked
         request = self._idle.get()
         try:
             inputs = dict(enumerate(self._interface.inputs(batch, widths, contents)))
             # The outputs stay in the engine's memory, so the request is busy until they are reduced.
             outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
-            return self._interface.emissions(list(outputs.values()), self._reduce)
+            return self._interface.emissions(list(outputs.values()), partial(self._reduce, margin=margin))
         finally:
             self._idle.put(request)
 

@@ -126,10 +126,10 @@ class PaddleBackend(Backend):
             notes=notes,
         )
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         assert widths is None and contents is None  # noqa: S101, PT018 - no Paddle graph takes them
         assert self._loaded is not None  # noqa: S101 - open, as run() checked
-        return self._reduce(self._loaded.infer(batch))
+        return self._reduce(self._loaded.infer(batch), margin)
 
     def _close(self) -> None:
         self._loaded = None

@@ -47,6 +47,7 @@ class BackendSpec:
             given a graph of that precision. Others are the engine's own business.
         shape_option: Whether it takes the option ``shapes``, (lines, width) pairs of the largest batches to come, so
             that it can prepare for them.
+        shape_count_option: Whether it takes the option ``shape_count``, how many shapes will come.
         devices: Kinds of device that it may run on; on others it is no candidate. Empty: any.
         lowered_graphs: Whether it runs the graphs of `ocrhpi.precision`: a candidate whose option ``precision`` is one
             of `ocrhpi.precision.plan.LOWERED` is given the graph of that plan.
@@ -61,6 +62,7 @@ class BackendSpec:
     onnx_head: str | None = None
     graph_precisions: tuple[str, ...] = ()
     shape_option: bool = False
+    shape_count_option: bool = False
     devices: tuple[str, ...] = ()
     lowered_graphs: bool = False
     fault: str | None = None
@@ -101,6 +103,7 @@ _BUILT_IN = (
         distributions=("openvino",),
         install="pip install 'ocrhpi[openvino]'",
         onnx_head="full",
+        shape_count_option=True,
         lowered_graphs=True,
     ),
     BackendSpec(

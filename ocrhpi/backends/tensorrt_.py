@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ocrhpi.backends.base import Backend, Effective
@@ -126,12 +127,14 @@ class TensorRtBackend(Backend):
             notes=notes,
         )
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         opened = self._opened
         assert opened is not None  # noqa: S101 - open, as run() checked
         placement = self._place(batch.shape[2 if opened.interface.pixels else 3], opened)
         arrays = opened.interface.inputs(batch, widths, contents)
-        return opened.session.run(placement, arrays, lambda outputs: opened.interface.emissions(outputs, self._reduce))
+        return opened.session.run(
+            placement, arrays, lambda outputs: opened.interface.emissions(outputs, partial(self._reduce, margin=margin))
+        )
 
     def _close(self) -> None:
         if self._opened is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from ocrhpi.edge.memory import return_freed_memory
 from ocrhpi.edge.tensors import to_tensor
 from ocrhpi.errors import BackendClosed, BundleError
-from ocrhpi.recognition.batching import plan_equal_widths, plan_near_widths
+from ocrhpi.recognition.batching import plan_batches, width_ladder
 from ocrhpi.recognition.ctc import CtcDecoder
 from ocrhpi.recognition.direction import to_reading_order
 from ocrhpi.recognition.geometry import line_geometry
@@ -69,6 +69,8 @@ class EdgeRecogniser:
         self._config = config
         self._decoder = CtcDecoder(labels)
         self._name = engine.name
+        spec, masked = config.spec, config.batching == "masked"
+        self._ladder = width_ladder(config.width_step, spec.base_width, spec.max_width) if masked else ()
         self._engine: EdgeEngine | None = engine
 
     @property
@@ -79,11 +81,16 @@ class EdgeRecogniser:
     def read(self, lines: Sequence[Pixels], batch_size: int) -> list[TextLine]:  # noqa: D102 - the contract's
         geometries = [line_geometry(line.shape[1], line.shape[0], self._config.spec) for line in lines]
         read: dict[int, TextLine] = {}
-        plan = self._plan(geometries, batch_size * self._config.spec.base_width)
+        plan = plan_batches(
+            [geometry.padded_width for geometry in geometries],
+            batch_size * self._config.spec.base_width,
+            self._ladder,
+            together=self._config.batching == "masked",
+        )
         for batch in plan:
             texts = self._decoder.decode(self._run(batch, lines, geometries))
             read.update(zip(batch.numbers, texts, strict=True))
-        if any(len(batch.numbers) * batch.width > _MANY_COLUMNS for batch in plan):
+        if any(batch.rows * batch.width > _MANY_COLUMNS for batch in plan):
             return_freed_memory()  # what such a batch needed, others do not
         in_order = [read[number] for number in range(len(lines))]
         return [to_reading_order(line) for line in in_order] if self._config.right_to_left else in_order
@@ -91,17 +98,15 @@ class EdgeRecogniser:
     def close(self) -> None:  # noqa: D102 - the contract's
         self._engine = None
 
-    def _plan(self, geometries: Sequence[LineGeometry], columns: int) -> list[PlannedBatch]:
-        if self._config.batching == "masked":
-            return plan_near_widths(geometries, columns, self._config.width_step)
-        return plan_equal_widths(geometries, columns)
-
     def _run(self, batch: PlannedBatch, lines: Sequence[Pixels], geometries: Sequence[LineGeometry]) -> Emissions:
         own = [geometries[number] for number in batch.numbers]
-        tensor = to_tensor([lines[number] for number in batch.numbers], own, batch.width, self._config.spec)
-        if self._config.batching != "masked":
-            return self._open_engine().run(tensor)
-        return self._open_engine().run(tensor, np.array([geometry.padded_width for geometry in own], np.int32))
+        shape = (batch.rows, batch.width)
+        tensor = to_tensor([lines[number] for number in batch.numbers], own, shape, self._config.spec)
+        widths = None
+        if self._config.batching == "masked":
+            widths = np.full(batch.rows, batch.width, np.int32)
+            widths[: len(own)] = [geometry.padded_width for geometry in own]
+        return self._open_engine().run(tensor, widths).first(len(own))
 
     def _open_engine(self) -> EdgeEngine:
         if self._engine is None:

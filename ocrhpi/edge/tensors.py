@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 __all__ = ["to_tensor"]
 
 
-def to_tensor(images: Sequence[Pixels], geometries: Sequence[LineGeometry], width: int, spec: InputSpec) -> Tensor:
+def to_tensor(
+    images: Sequence[Pixels], geometries: Sequence[LineGeometry], shape: tuple[int, int], spec: InputSpec
+) -> Tensor:
     """Resize, normalise and pad a batch of lines.
 
     Args:
         images: N images, each (height, width, 3), uint8, BGR.
         geometries: Their N geometries.
-        width: Width W of the tensor in pixels; no line is wider.
+        shape: Rows R, at least N, and width W in pixels of the tensor; no line is wider.
         spec: The model's input; gives H.
 
     Returns:
-        (N, 3, H, W), float32, C-contiguous; pixels in [-1, 1], padding 0, channels as ``spec.color``.
+        (R, 3, H, W), float32, C-contiguous; pixels in [-1, 1], padding 0, channels as ``spec.color``.
     """
-    tensor = np.zeros((len(images), 3, spec.height, width), np.float32)
-    for row, image, geometry in zip(tensor, images, geometries, strict=True):
+    rows, width = shape
+    tensor = np.zeros((rows, 3, spec.height, width), np.float32)
+    for row, image, geometry in zip(tensor[: len(images)], images, geometries, strict=True):
         values = resize(image, geometry.resized_width, spec.height).astype(np.float32)
         # In this order, and each rounded to float32; without OpenCV's look-up, quicker than one of numpy's.
         values /= 255

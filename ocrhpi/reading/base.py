@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,24 @@ if TYPE_CHECKING:
     from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import LineImage, TextLine
 
-__all__ = ["LineReader"]
+__all__ = ["LineReader", "Shapes"]
+
+
+class Shapes(NamedTuple):
+    """Shapes, (rows, width), of the batches that engines run; each engine compiles for every one it meets.
+
+    Attributes:
+        seen: How many it has met.
+        bound: How many it may meet at its own batch size; None where every width may come.
+    """
+
+    seen: int
+    bound: int | None
+
+    def plus(self, other: Shapes) -> Shapes:
+        """Return the shapes of two engines together."""
+        bound = None if self.bound is None or other.bound is None else self.bound + other.bound
+        return Shapes(self.seen + other.seen, bound)
 
 
 class LineReader(ABC):
@@ -34,15 +51,22 @@ class LineReader(ABC):
 
     @abstractmethod
     def read(
-        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
+        self,
+        lines: Sequence[LineImage],
+        *,
+        batch_size: int | None = None,
+        return_word_box: bool = False,
+        margin: float = 0.0,
     ) -> list[TextLine]:
         """Read lines that are in memory; return their texts in the same order.
 
         Args:
             lines: Any number of lines.
             batch_size: Most lines in one call of the engine; of wide lines, as many as make the same work. None
-                takes the reader's own.
+                takes the reader's own. Calls have a power of two lines.
             return_word_box: Also return words and their columns, see `ocrhpi.values.WordBoxes`.
+            margin: Above 0: also say of each line by which margin of probability, up to this, it would have read as
+                another text, in `TextLine.margin`.
 
         Raises:
             BackendError: The engine failed.
@@ -52,6 +76,22 @@ class LineReader(ABC):
     @abstractmethod
     def effective(self) -> Effective:
         """What really runs."""
+
+    @property
+    @abstractmethod
+    def shapes(self) -> Shapes:
+        """How many shapes its engines have met, and may meet."""
+
+    @abstractmethod
+    def meet(self, lines: Sequence[LineImage]) -> float:
+        """Run, on blank lines, every shape that reading ``lines`` in one call will need and that was not met yet.
+
+        Returns:
+            Seconds that meeting them took, beyond those that the same batches take from then on.
+
+        Raises:
+            BackendError: The engine failed.
+        """
 
     @abstractmethod
     def engine_for(self, width: int) -> EngineReader:

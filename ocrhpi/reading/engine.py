@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ocrhpi.reading.base import LineReader
-from ocrhpi.recognition.batching import plan_buckets, plan_equal_widths, plan_near_widths
+from ocrhpi.reading.base import LineReader, Shapes
+from ocrhpi.recognition.batching import CALL_COST, DEVICE_CALL_COST, PlannedBatch, plan_batches, shapes_of
 from ocrhpi.recognition.ctc import CtcDecoder
 from ocrhpi.recognition.direction import to_reading_order
 from ocrhpi.recognition.doubt import text_margins
-from ocrhpi.recognition.geometry import geometry_of, looser_geometry, text_fraction
+from ocrhpi.recognition.geometry import geometry_of, text_fraction, unpadded_geometry
 from ocrhpi.recognition.tensors import to_pixels, to_tensor
+from ocrhpi.values import LineGeometry, LineImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,13 +25,10 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.base import Backend, Effective
     from ocrhpi.model import Model
-    from ocrhpi.recognition.batching import PlannedBatch
     from ocrhpi.values import (
         Batching,
         Contents,
         Emissions,
-        LineGeometry,
-        LineImage,
         NetworkInput,
         TextLine,
         Widths,
@@ -38,9 +37,7 @@ if TYPE_CHECKING:
     Request: TypeAlias = tuple[NetworkInput, Widths | None, Contents | None]
     """Arguments of ``backend.run``."""
 
-__all__ = ["DEFAULT_WIDTH_STEP", "EngineReader"]
-
-DEFAULT_WIDTH_STEP = 64
+__all__ = ["EngineReader"]
 
 
 class EngineReader(LineReader):
@@ -50,9 +47,9 @@ class EngineReader(LineReader):
         model: The model.
         backend: An open backend that holds this model; the reader closes it.
         batching: Which widths lines get; ``masked`` if, and only if, the backend's graph is.
-        width_step: Widths are rounded up to a multiple of this many pixels, except in ``exact``.
         batch_size: Of calls that do not say.
-        buckets: Widths in pixels that lines are padded up to, in place of the step; the last holds the widest line.
+        ladder: Widths in pixels, ascending, that lines are padded up to; the last holds the widest line. Empty: each
+            keeps its own.
     """
 
     def __init__(
@@ -61,16 +58,16 @@ class EngineReader(LineReader):
         backend: Backend,
         *,
         batching: Batching = "exact",
-        width_step: int = DEFAULT_WIDTH_STEP,
         batch_size: int = 1,
-        buckets: Sequence[int] = (),
+        ladder: Sequence[int] = (),
     ) -> None:
         self.model = model
         self.backend = backend
         self.batch_size = batch_size
         self._batching: Batching = batching
-        self._width_step = width_step
-        self._buckets = buckets
+        self._ladder = ladder
+        self._call_cost = CALL_COST if backend.effective.device == "cpu" else DEVICE_CALL_COST
+        self._shapes: set[tuple[int, int]] = set()
         self._decoder = CtcDecoder(model.labels)
         self._closed = False
         # While the engine works on its requests, the calling thread prepares the next batch and decodes the last.
@@ -81,44 +78,42 @@ class EngineReader(LineReader):
         """What really runs."""
         return self.backend.effective
 
+    @property
+    def shapes(self) -> Shapes:
+        """How many shapes the engine has met, and may meet."""
+        spec = self.model.spec
+        columns = self.batch_size * (spec.stretch_width or spec.base_width)
+        return Shapes(len(self._shapes), len(shapes_of(self._ladder, columns)) if self._ladder else None)
+
     def read(  # noqa: D102 - the contract's
-        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
-    ) -> list[TextLine]:
-        return self._read(lines, batch_size, return_word_box)[0]
-
-    def read_with_margins(
-        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
-    ) -> tuple[list[TextLine], list[float]]:
-        """Read lines; also return of each by which margin of probability it would have read as another text.
-
-        Arguments and errors are those of `read`. What the margins tell is said by `ocrhpi.recognition.doubt`.
-        """
-        return self._read(lines, batch_size, return_word_box, with_margins=True)
-
-    def _read(
         self,
         lines: Sequence[LineImage],
-        batch_size: int | None,
-        return_word_box: bool,  # noqa: FBT001 - private; the public methods take it by keyword
         *,
-        with_margins: bool = False,
-    ) -> tuple[list[TextLine], list[float]]:
+        batch_size: int | None = None,
+        return_word_box: bool = False,
+        margin: float = 0.0,
+    ) -> list[TextLine]:
         geometries = self._geometries(lines)
         read: dict[int, TextLine] = {}
-        margins: dict[int, float] = {}
-        for batch, emissions in self._run(lines, geometries, self._plan(geometries, batch_size)):
+        for batch, emissions in self._run(lines, geometries, self._plan(geometries, batch_size), margin):
             if return_word_box:
                 fractions = [self._text_fraction(lines[number], batch) for number in batch.numbers]
                 texts = self._decoder.decode_words(emissions, fractions)
             else:
                 texts = self._decoder.decode(emissions)
+            if margin:
+                margins = text_margins(emissions)
+                texts = [replace(text, margin=found) for text, found in zip(texts, margins, strict=True)]
             read.update(zip(batch.numbers, texts, strict=True))
-            if with_margins:
-                margins.update(zip(batch.numbers, text_margins(emissions), strict=True))
         in_order = [read[number] for number in range(len(lines))]
-        if self.model.right_to_left:
-            in_order = [to_reading_order(line) for line in in_order]
-        return in_order, [margins[number] for number in range(len(margins))]
+        return [to_reading_order(line) for line in in_order] if self.model.right_to_left else in_order
+
+    def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
+        plan = self._plan(self._geometries(lines), None)
+        new = {(batch.rows, batch.width) for batch in plan} - self._shapes
+        seconds = sum(max(0.0, self._time_blank(*shape) - self._time_blank(*shape)) for shape in new)
+        self._shapes |= new
+        return seconds
 
     def engine_for(self, width: int) -> EngineReader:  # noqa: ARG002, D102 - the contract's
         return self
@@ -133,29 +128,39 @@ class EngineReader(LineReader):
         self._engine.shutdown()
         self.backend.close()
 
+    def _time_blank(self, rows: int, width: int) -> float:
+        """Run a shape once in each of the requests at the same time; return the seconds."""
+        spec = self.model.spec
+        lines = [LineImage(np.zeros((spec.height, width, 3), np.uint8))] * rows
+        batch = PlannedBatch(list(range(rows)), width, rows)
+        request = self._prepare(lines, [LineGeometry(width, width)] * rows, batch)
+        start = time.perf_counter()
+        running = [self._engine.submit(self.backend.run, *request) for _ in range(self.backend.parallel_requests)]
+        for one in running:
+            one.result()
+        return time.perf_counter() - start
+
     def _geometries(self, lines: Sequence[LineImage]) -> list[LineGeometry]:
         exact = (geometry_of(line, self.model.spec) for line in lines)
-        # A bucket takes the place of the step.
-        return [
-            looser_geometry(geometry, self._batching, 1 if self._buckets else self._width_step) for geometry in exact
-        ]
+        return [unpadded_geometry(one) for one in exact] if self._batching == "natural" else list(exact)
 
     def _plan(self, geometries: Sequence[LineGeometry], batch_size: int | None) -> list[PlannedBatch]:
         spec = self.model.spec
         columns = (batch_size or self.batch_size) * (spec.stretch_width or spec.base_width)
-        if self._buckets:
-            return plan_buckets(geometries, columns, self._buckets)
-        if self._batching == "masked":
-            return plan_near_widths(geometries, columns, self._width_step)
-        return plan_equal_widths(geometries, columns)
+        return plan_batches(
+            [geometry.padded_width for geometry in geometries],
+            columns,
+            self._ladder,
+            together=self._batching == "masked",
+            call_cost=self._call_cost,
+        )
 
     def _prepare(self, lines: Sequence[LineImage], geometries: Sequence[LineGeometry], batch: PlannedBatch) -> Request:
         pixels = [lines[number].pixels for number in batch.numbers]
         padded = [replace(geometries[number], padded_width=batch.width) for number in batch.numbers]
-        empty = max(0, batch.rows - len(batch.numbers))
         make = to_pixels if self.backend.takes_pixels else to_tensor
-        tensor = _with_rows(make(pixels, padded, self.model.spec), empty)
-        filler = [batch.width] * empty
+        tensor = make(pixels, padded, self.model.spec, rows=batch.rows)
+        filler = [batch.width] * (batch.rows - len(batch.numbers))
         widths = contents = None
         if self._batching == "masked":
             widths = np.array([*(geometries[number].padded_width for number in batch.numbers), *filler], np.int32)
@@ -164,22 +169,27 @@ class EngineReader(LineReader):
         return tensor, widths, contents
 
     def _run(
-        self, lines: Sequence[LineImage], geometries: Sequence[LineGeometry], plan: Sequence[PlannedBatch]
+        self,
+        lines: Sequence[LineImage],
+        geometries: Sequence[LineGeometry],
+        plan: Sequence[PlannedBatch],
+        margin: float,
     ) -> Iterator[tuple[PlannedBatch, Emissions]]:
         """Run all batches; while the engine works, the next one is prepared and the last one decoded."""
         backend = self.backend
+        self._shapes.update((batch.rows, batch.width) for batch in plan)
         running: deque[tuple[PlannedBatch, Future[Emissions]]] = deque()
         for batch in plan:
             request = self._prepare(lines, geometries, batch)
             if len(plan) == 1 or self._closed:  # nothing to overlap with
-                yield batch, _of_lines(backend.run(*request), batch)
+                yield batch, backend.run(*request, margin=margin).first(len(batch.numbers))
                 continue
-            running.append((batch, self._engine.submit(backend.run, *request)))
+            running.append((batch, self._engine.submit(backend.run, *request, margin=margin)))
             if len(running) > backend.parallel_requests:
                 first, emissions = running.popleft()
-                yield first, _of_lines(emissions.result(), first)
+                yield first, emissions.result().first(len(first.numbers))
         for batch, emissions in running:
-            yield batch, _of_lines(emissions.result(), batch)
+            yield batch, emissions.result().first(len(batch.numbers))
 
     def _text_fraction(self, line: LineImage, batch: PlannedBatch) -> float:
         """Share of the line's time steps that cover its text; in a masked graph they are those of its exact width."""
@@ -189,17 +199,3 @@ class EngineReader(LineReader):
         if self._batching == "masked":
             return fraction
         return min(1.0, fraction * geometry_of(line, spec).padded_width / batch.width)
-
-
-def _with_rows(batch: NetworkInput, count: int) -> NetworkInput:
-    """Return the batch with ``count`` empty rows after its lines."""
-    return np.concatenate([batch, np.zeros((count, *batch.shape[1:]), batch.dtype)]) if count else batch
-
-
-def _of_lines(emissions: Emissions, batch: PlannedBatch) -> Emissions:
-    """Drop the emissions of the empty rows."""
-    count = len(batch.numbers)
-    if len(emissions.indices) == count:
-        return emissions
-    steps = None if emissions.steps is None else emissions.steps[:count]
-    return replace(emissions, indices=emissions.indices[:count], probs=emissions.probs[:count], steps=steps)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ocrhpi.backends.base import Effective
+    from ocrhpi.reading.base import Shapes
     from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import LineImage, TextLine
 
@@ -50,16 +51,29 @@ class FallbackReader(LineReader):
         return self._reader.effective
 
     def read(  # noqa: D102 - the contract's
-        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
+        self,
+        lines: Sequence[LineImage],
+        *,
+        batch_size: int | None = None,
+        return_word_box: bool = False,
+        margin: float = 0.0,
     ) -> list[TextLine]:
         while True:
             reader = self._reader
             try:
-                return reader.read(lines, batch_size=batch_size, return_word_box=return_word_box)
+                return reader.read(lines, batch_size=batch_size, return_word_box=return_word_box, margin=margin)
             except BatchError:  # the caller's fault, or ours; no other engine takes it
                 raise
             except BackendError as error:
                 self._replace(reader, error)
+
+    @property
+    def shapes(self) -> Shapes:
+        """Those of the reader in use."""
+        return self._reader.shapes
+
+    def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
+        return self._reader.meet(lines)
 
     def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
         return self._reader.engine_for(width)

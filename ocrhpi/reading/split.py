@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocrhpi.backends.base import Effective
-from ocrhpi.reading.base import LineReader
+from ocrhpi.reading.base import LineReader, Shapes
 from ocrhpi.recognition.geometry import geometry_of
 
 if TYPE_CHECKING:
@@ -51,18 +51,28 @@ class SplitReader(LineReader):
         )
 
     def read(  # noqa: D102 - the contract's
-        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
+        self,
+        lines: Sequence[LineImage],
+        *,
+        batch_size: int | None = None,
+        return_word_box: bool = False,
+        margin: float = 0.0,
     ) -> list[TextLine]:
-        parts: dict[LineReader, list[int]] = {}
-        for number, line in enumerate(lines):
-            is_narrow = geometry_of(line, self.model.spec).padded_width <= self._up_to
-            parts.setdefault(self._narrow if is_narrow else self._wide, []).append(number)
         read: dict[int, TextLine] = {}
-        for reader, numbers in parts.items():
+        for reader, numbers in self._parts(lines).items():
             part = [lines[number] for number in numbers]
-            texts = reader.read(part, batch_size=batch_size, return_word_box=return_word_box)
+            texts = reader.read(part, batch_size=batch_size, return_word_box=return_word_box, margin=margin)
             read.update(zip(numbers, texts, strict=True))
         return [read[number] for number in range(len(lines))]
+
+    @property
+    def shapes(self) -> Shapes:
+        """Those of both; the narrow lines of a split at the base width have that one width."""
+        return self._narrow.shapes.plus(self._wide.shapes)
+
+    def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
+        parts = self._parts(lines).items()
+        return sum(reader.meet([lines[number] for number in numbers]) for reader, numbers in parts)
 
     def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
         return (self._narrow if width <= self._up_to else self._wide).engine_for(width)
@@ -72,6 +82,14 @@ class SplitReader(LineReader):
             self._narrow.close()
         finally:
             self._wide.close()
+
+    def _parts(self, lines: Sequence[LineImage]) -> dict[LineReader, list[int]]:
+        """Return the numbers of the lines that each of the two reads."""
+        parts: dict[LineReader, list[int]] = {}
+        for number, line in enumerate(lines):
+            is_narrow = geometry_of(line, self.model.spec).padded_width <= self._up_to
+            parts.setdefault(self._narrow if is_narrow else self._wide, []).append(number)
+        return parts
 
 
 def _both(narrow: str, wide: str) -> str:

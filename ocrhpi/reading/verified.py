@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ocrhpi.backends.base import Effective
-from ocrhpi.reading.base import LineReader
+from ocrhpi.reading.base import LineReader, Shapes
 from ocrhpi.recognition.geometry import geometry_of
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ class VerifiedReader(LineReader):
     When so much is read again that full precision alone would be quicker, it reads alone from then on.
 
     Args:
-        low: Reads in low precision.
+        low: Reads in low precision, and says by which margins.
         full: Reads in full precision.
-        threshold: Margin of probability from which on a line is not read again; ``low`` looks for rivals within it.
+        threshold: Margin of probability from which on a line is not read again.
         break_even: Share of the widths of lines read again from which on ``full`` alone is quicker.
     """
 
-    def __init__(self, low: EngineReader, full: EngineReader, *, threshold: float, break_even: float) -> None:
+    def __init__(self, low: LineReader, full: LineReader, *, threshold: float, break_even: float) -> None:
         self.model = full.model
         self.batch_size = max(low.batch_size, full.batch_size)
         self._low = low
@@ -97,21 +97,34 @@ class VerifiedReader(LineReader):
         )
 
     def read(  # noqa: D102 - the contract's
-        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
+        self,
+        lines: Sequence[LineImage],
+        *,
+        batch_size: int | None = None,
+        return_word_box: bool = False,
+        margin: float = 0.0,
     ) -> list[TextLine]:
+        options: dict[str, Any] = {"batch_size": batch_size, "return_word_box": return_word_box}
         if self._alone:
-            return self._full.read(lines, batch_size=batch_size, return_word_box=return_word_box)
-        read, margins = self._low.read_with_margins(lines, batch_size=batch_size, return_word_box=return_word_box)
-        doubtful = [number for number, margin in enumerate(margins) if margin < self._threshold]
+            return self._full.read(lines, **options, margin=margin)
+        read = self._low.read(lines, **options, margin=max(margin, self._threshold))
+        doubtful = [number for number, line in enumerate(read) if (line.margin or 0.0) < self._threshold]
         if doubtful:
-            again = [lines[number] for number in doubtful]
-            texts = self._full.read(again, batch_size=batch_size, return_word_box=return_word_box)
+            texts = self._full.read([lines[number] for number in doubtful], **options, margin=margin)
             for number, text in zip(doubtful, texts, strict=True):
                 read[number] = text
         widths = [geometry_of(line, self.model.spec).padded_width for line in lines]
         width_again = sum(widths[number] for number in doubtful)
         self._watch(_Seen(len(lines), len(doubtful), sum(widths), width_again))
         return read
+
+    @property
+    def shapes(self) -> Shapes:
+        """Those of both."""
+        return self._low.shapes.plus(self._full.shapes)
+
+    def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
+        return self._low.meet(lines) + self._full.meet(lines)
 
     def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
         return (self._full if self._alone else self._low).engine_for(width)

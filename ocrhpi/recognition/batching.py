@@ -1,4 +1,8 @@
-"""Step 3: which lines share a batch, so that no line sees its neighbours and batches hold about the same work."""
+"""Step 3: which lines share a batch, so that no line sees its neighbours and engines see few shapes.
+
+Shapes are a resource: an engine compiles for each (rows, width) it meets, for 3 to 25 ms on a CPU, and keeps as many as
+fit into its cache. So rows are powers of two, and widths are those of a ladder wherever padding may be rounded up.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from ocrhpi.values import LineGeometry
+__all__ = ["CALL_COST", "DEVICE_CALL_COST", "PlannedBatch", "most_rows", "plan_batches", "shapes_of", "width_ladder"]
 
-__all__ = ["PlannedBatch", "bucket_lines", "plan_buckets", "plan_equal_widths", "plan_near_widths"]
+CALL_COST = 64
+"""What one more call of an engine costs on a CPU, in columns that it could compute meanwhile: 1.3 ms, where a batch of
+8 x 320 columns takes 48 to 55 (OpenVINO, PP-OCRv4_mobile_rec, two cores)."""
 
-_LEAST_FILLED = 0.75
+DEVICE_CALL_COST = 4096
+"""The same on other devices, whose calls cost more and whose columns less: there empty rows are cheaper than calls."""
+
+_RUNGS = 16  # widths of one step up to so many steps; then the step doubles with the width
 
 
 @dataclass(frozen=True)
@@ -23,95 +32,94 @@ class PlannedBatch:
     Attributes:
         numbers: Which lines, by their position in the input.
         width: Width of their tensor in pixels.
-        rows: Rows of their tensor, those after the lines empty; 0: as many as there are lines.
+        rows: Rows of their tensor, a power of two; those after the lines are empty.
     """
 
     numbers: list[int]
     width: int
-    rows: int = 0
+    rows: int
 
 
-def plan_equal_widths(geometries: Sequence[LineGeometry], columns: int) -> list[PlannedBatch]:
-    """Put lines of equal exact width together; for plain graphs, where any other padding changes text.
+def width_ladder(step: int, narrowest: int, widest: int) -> tuple[int, ...]:
+    """Return the widths that lines are padded up to, ascending, the last one being ``widest``.
 
-    Args:
-        geometries: Of all lines.
-        columns: Most columns (lines times width) in one batch; a batch holds at least one line.
-
-    Returns:
-        Batches in the order of their first lines, lines in input order; every line occurs exactly once.
-    """
-    full: list[PlannedBatch] = []
-    filling: dict[int, PlannedBatch] = {}
-    for number, geometry in enumerate(geometries):
-        width = geometry.padded_width
-        batch = filling.get(width)
-        if batch is None or (len(batch.numbers) + 1) * width > columns:
-            batch = filling[width] = PlannedBatch([], width)
-            full.append(batch)
-        batch.numbers.append(number)
-    return full
-
-
-def plan_near_widths(geometries: Sequence[LineGeometry], columns: int, step: int) -> list[PlannedBatch]:
-    """Put lines of near width together, padded to a multiple of ``step``; for width-masked graphs.
-
-    At least three quarters of the columns of a batch of several lines are real ones.
+    Multiples of ``step`` up to 16 steps, of two steps up to 32, and so on: padding adds at most an eighth to what is
+    wider than 8 steps, and the number of widths grows with the logarithm of ``widest``.
 
     Args:
-        geometries: Of all lines.
-        columns: Most columns (lines times width) in one batch; a batch holds at least one line.
-        step: Widths are rounded up to a multiple of this many pixels, so that few shapes occur.
-
-    Returns:
-        Batches from wide to narrow; every line occurs exactly once.
+        step: In pixels, at least 1.
+        narrowest: No line is narrower, so no rung below it is needed; a rung itself.
+        widest: No line is wider.
     """
-    batches: list[PlannedBatch] = []
-    for number in _widest_first(geometries):
-        width = geometries[number].padded_width
-        last = batches[-1] if batches else None
-        if last and (len(last.numbers) + 1) * last.width <= columns and width >= _LEAST_FILLED * last.width:
-            last.numbers.append(number)
-        else:
-            batches.append(PlannedBatch([number], -(-width // step) * step))
-    return batches
+    rungs = [narrowest]
+    while rungs[-1] < widest:
+        wider = step
+        while rungs[-1] >= _RUNGS * wider:
+            wider *= 2
+        rungs.append(min(widest, (rungs[-1] // wider + 1) * wider))
+    return tuple(rungs)
 
 
-def bucket_lines(width: int, columns: int) -> int:
-    """Return how many lines of a bucket make its largest batch: the largest power of two that ``columns`` hold."""
+def most_rows(width: int, columns: int) -> int:
+    """Return how many rows of ``width`` make the largest batch: the largest power of two that ``columns`` hold."""
     return 1 << (max(1, columns // width).bit_length() - 1)
 
 
-def plan_buckets(geometries: Sequence[LineGeometry], columns: int, buckets: Sequence[int]) -> list[PlannedBatch]:
-    """Pad each line up to the next bucket, in batches of a power of two rows, so that only a few shapes occur.
+def shapes_of(ladder: Sequence[int], columns: int) -> list[tuple[int, int]]:
+    """Return every (rows, width) that `plan_batches` makes of lines on this ladder, in batches of so many columns."""
+    return [(1 << power, width) for width in ladder for power in range(most_rows(width, columns).bit_length())]
 
-    For width-masked graphs, where it changes no text, or for plain graphs where it may.
+
+def plan_batches(
+    widths: Sequence[int],
+    columns: int,
+    ladder: Sequence[int] = (),
+    *,
+    together: bool = False,
+    call_cost: int = CALL_COST,
+) -> list[PlannedBatch]:
+    """Put lines into the batches that cost least: rows times width, and `call_cost` for each.
 
     Args:
-        geometries: Of all lines.
-        columns: Most columns (lines times width) in one batch; a batch holds at least one line.
-        buckets: Widths in pixels, ascending; no line is wider than the last.
+        widths: Of all lines, in pixels.
+        columns: Most columns (rows times width) in one batch; a batch has at least one row.
+        ladder: Widths, ascending, that lines are padded up to; no line is wider than the last. Empty: as they are.
+        together: Whether lines of different widths may share a batch, as wide as its widest: in width-masked graphs,
+            where padding has no effect. Otherwise only lines that are padded to the same width do, so that no text
+            depends on the lines beside it.
+        call_cost: In columns.
 
     Returns:
-        Batches from wide to narrow; every line occurs exactly once, and at most half of the rows of a batch are empty.
+        Batches from wide to narrow, so that an engine allocates its largest buffers once, at the beginning; every line
+        occurs exactly once, those of equal width in input order.
     """
-    fillings: dict[int, list[int]] = {}
-    for number in _widest_first(geometries):
-        place = bisect.bisect_left(buckets, geometries[number].padded_width)
-        fillings.setdefault(buckets[place], []).append(number)
-    return [
-        PlannedBatch(numbers[start : start + most], width, _power_of_two(len(numbers[start : start + most])))
-        for width, numbers in fillings.items()
-        for most in [bucket_lines(width, columns)]
-        for start in range(0, len(numbers), most)
-    ]
+    padded = [ladder[bisect.bisect_left(ladder, width)] for width in widths] if ladder else list(widths)
+    order = sorted(range(len(widths)), key=lambda number: -(widths if together else padded)[number])
+    # From behind: the least cost of the lines from each one on, and how many of them the batch that begins there holds.
+    least = [0] * (len(order) + 1)
+    rows_from = [0] * len(order)
+    alike = 0  # lines from here on that may share a batch with this one
+    for start in range(len(order) - 1, -1, -1):
+        width = padded[order[start]]
+        follows = start + 1 < len(order) and (together or padded[order[start + 1]] == width)
+        alike = alike + 1 if follows else 1
+        costs = (
+            (call_cost + rows * width + least[start + min(rows, alike)], -rows)
+            for rows in (1 << power for power in range(most_rows(width, columns).bit_length()))
+        )
+        least[start], fewest = min(costs)
+        rows_from[start] = -fewest
+    return _cut(order, padded, rows_from, together=together)
 
 
-def _power_of_two(lines: int) -> int:
-    """Return the least power of two that is not below ``lines``."""
-    return 1 << (lines - 1).bit_length()
-
-
-def _widest_first(geometries: Sequence[LineGeometry]) -> Iterable[int]:
-    # Widest first, so that an engine allocates its largest buffers once, at the beginning.
-    return sorted(range(len(geometries)), key=lambda number: -geometries[number].padded_width)
+def _cut(
+    order: Sequence[int], padded: Sequence[int], rows_from: Sequence[int], *, together: bool
+) -> list[PlannedBatch]:
+    batches = []
+    start = 0
+    while start < len(order):
+        width, rows = padded[order[start]], rows_from[start]
+        numbers = [number for number in order[start : start + rows] if together or padded[number] == width]
+        batches.append(PlannedBatch(numbers, width, rows))
+        start += len(numbers)
+    return batches

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ocrhpi.values import LineGeometry
 
 if TYPE_CHECKING:
-    from ocrhpi.values import Batching, InputSpec, LineImage
+    from ocrhpi.values import InputSpec, LineImage
 
-__all__ = ["geometry_of", "line_geometry", "looser_geometry", "text_fraction"]
+__all__ = ["geometry_of", "line_geometry", "text_fraction", "unpadded_geometry"]
 
 
 def geometry_of(line: LineImage, spec: InputSpec) -> LineGeometry:
@@ -44,16 +44,9 @@ def line_geometry(width: int, height: int, spec: InputSpec) -> LineGeometry:
     return LineGeometry(min(math.ceil(spec.height * ratio), padded), padded)
 
 
-def looser_geometry(exact: LineGeometry, batching: Batching, step: int) -> LineGeometry:
-    """Return the geometry of a line in ``batching``: its own padding rounded up to a multiple of ``step`` pixels.
-
-    ``exact`` and ``masked`` leave it as it is, since their text does; ``natural`` first drops the padding to the
-    least width.
-    """
-    if batching in {"exact", "masked"}:
-        return exact
-    width = exact.resized_width if batching == "natural" else exact.padded_width
-    return LineGeometry(exact.resized_width, -(-width // step) * step)
+def unpadded_geometry(exact: LineGeometry) -> LineGeometry:
+    """Return the geometry of a line without its padding to the least width, as in ``natural`` batching."""
+    return LineGeometry(exact.resized_width, exact.resized_width)
 
 
 def text_fraction(width: int, height: int, spec: InputSpec, batch_ratio: float | None = None) -> float:

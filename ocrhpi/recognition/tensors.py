@@ -19,19 +19,22 @@ __all__ = ["to_pixels", "to_tensor"]
 _NORMALISED = ((np.arange(256, dtype=np.float32) / 255 - np.float32(0.5)) / np.float32(0.5))[None]
 
 
-def to_tensor(images: Sequence[Pixels], geometries: Sequence[LineGeometry], spec: InputSpec) -> Tensor:
+def to_tensor(
+    images: Sequence[Pixels], geometries: Sequence[LineGeometry], spec: InputSpec, *, rows: int | None = None
+) -> Tensor:
     """Resize, normalise and pad a batch of lines.
 
     Args:
         images: N images, each (height, width, 3), uint8, BGR.
         geometries: Their N geometries; all have the same padded width W.
         spec: The model's input; gives H.
+        rows: Rows R of the batch, at least N; those after the images are padding. None: N.
 
     Returns:
-        (N, 3, H, W), float32, C-contiguous; pixels in [-1, 1], padding 0 (mid grey), channels as ``spec.color``.
+        (R, 3, H, W), float32, C-contiguous; pixels in [-1, 1], padding 0 (mid grey), channels as ``spec.color``.
     """
-    tensor = np.zeros((len(images), 3, spec.height, geometries[0].padded_width), np.float32)
-    for row, image, geometry in zip(tensor, images, geometries, strict=True):
+    tensor = np.zeros((rows or len(images), 3, spec.height, geometries[0].padded_width), np.float32)
+    for row, image, geometry in zip(tensor[: len(images)], images, geometries, strict=True):
         resized = cv2.resize(image, (geometry.resized_width, spec.height), interpolation=cv2.INTER_LINEAR)
         normalised = cv2.LUT(resized, _NORMALISED)
         channels = normalised if spec.color == "BGR" else normalised[..., ::-1]
@@ -39,19 +42,22 @@ def to_tensor(images: Sequence[Pixels], geometries: Sequence[LineGeometry], spec
     return tensor
 
 
-def to_pixels(images: Sequence[Pixels], geometries: Sequence[LineGeometry], spec: InputSpec) -> PixelBatch:
+def to_pixels(
+    images: Sequence[Pixels], geometries: Sequence[LineGeometry], spec: InputSpec, *, rows: int | None = None
+) -> PixelBatch:
     """Resize a batch of lines for a graph that normalises and pads; a quarter of the bytes of `to_tensor`.
 
     Args:
         images: As for `to_tensor`.
         geometries: As for `to_tensor`.
         spec: As for `to_tensor`.
+        rows: As for `to_tensor`.
 
     Returns:
-        (N, H, W, 3), uint8, C-contiguous, channels as ``spec.color``; columns beyond a line's pixels are 0.
+        (R, H, W, 3), uint8, C-contiguous, channels as ``spec.color``; columns beyond a line's pixels are 0.
     """
-    batch = np.zeros((len(images), spec.height, geometries[0].padded_width, 3), np.uint8)
-    for row, image, geometry in zip(batch, images, geometries, strict=True):
+    batch = np.zeros((rows or len(images), spec.height, geometries[0].padded_width, 3), np.uint8)
+    for row, image, geometry in zip(batch[: len(images)], images, geometries, strict=True):
         resized = cv2.resize(image, (geometry.resized_width, spec.height), interpolation=cv2.INTER_LINEAR)
         row[:, : geometry.resized_width] = resized if spec.color == "BGR" else resized[..., ::-1]
     return batch

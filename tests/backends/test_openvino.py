@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
 from ocrhpi.backends.openvino_ import OpenVinoBackend
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, OptionError
+from ocrhpi.export.exporter import GraphForm, export_model
 from ocrhpi.machine import usable_cores
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.predictor import Predictor
 from ocrhpi.reading.engine import EngineReader
+from tests.conftest import needs_paddle2onnx
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:
@@ -54,9 +57,25 @@ def test_settings_are_in_force_and_read_the_same(model: Model, options: dict[str
         assert effective.threads == options.get("threads", usable_cores())
         assert effective.settings["streams"] == streams
         assert effective.settings["requests"] == backend.parallel_requests == options.get("requests", streams)
-        assert effective.settings["runtime_cache"] == options.get("runtime_cache", 1000)
+        assert effective.settings["runtime_cache"] == options.get("runtime_cache", 2000)
         assert effective.precision == "fp32"
         assert effective.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "cache"),
+    [
+        ({}, 2000),
+        ({"shape_count": 1}, 80),
+        ({"shape_count": 46}, 3680),
+        ({"shape_count": 46, "runtime_cache": 7}, 7),
+        ({"runtime_cache": 0}, 0),
+    ],
+    ids=str,
+)
+def test_the_cache_holds_the_shapes_to_come(model: Model, options: dict[str, Any], cache: int) -> None:
+    with OpenVinoBackend(model, "cpu", options) as backend:
+        assert backend.effective.settings["runtime_cache"] == cache
 
 
 def test_what_openvino_cuts_down_is_noted(model: Model) -> None:
@@ -78,6 +97,28 @@ def test_a_precision_runs_or_is_refused(model: Model, capabilities: list[str], p
     with backend, OpenVinoBackend(model, "cpu") as exact:
         assert backend.effective.precision == precision
         np.testing.assert_allclose(backend.run(BATCH).probs, exact.run(BATCH).probs, atol=0.05)
+
+
+@needs_paddle2onnx
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_columns_are_counted_exactly_in_every_precision(
+    v4_mobile: Model, models_dir: Path, capabilities: list[str], precision: str
+) -> None:
+    """BF16 knows no odd number above 256."""
+    if precision.upper() not in {"FP32", *capabilities}:
+        pytest.skip(f"this CPU has no {precision}")
+    masked = export_model(v4_mobile, GraphForm("argmax", masked=True), cache_dir=models_dir)
+    widths = np.array([2400, 2393, 1801, 1799, 513, 257, 320, 5], np.int32)
+    batch = np.random.default_rng(0).uniform(-1, 1, (len(widths), 3, 48, 2400)).astype(np.float32)
+    batch *= np.arange(2400) < widths[:, None, None, None]
+    with OpenVinoBackend(masked, "cpu", {"precision": precision}) as backend:
+        steps = backend.run(batch, widths).steps
+    with OnnxRuntimeBackend(masked, "cpu") as reference:
+        expected = reference.run(batch, widths).steps
+    assert steps is not None
+    assert expected is not None
+    assert steps.tolist() == expected.tolist()
+    assert expected.tolist() == [-(-int(width) // 4) // 2 for width in widths]
 
 
 @pytest.mark.parametrize("device", ["gpu:7", "tpu", "cpu:1"])
@@ -132,7 +173,12 @@ def test_a_missing_library_is_a_sentence_with_the_install_line(model: Model, mon
 
 
 @pytest.mark.parametrize(
-    "options", [{"threads": 0}, {"streams": "2"}, {"precision": "int4"}, {"hint": "fast"}, {"cache_dir": ""}], ids=str
+    "options",
+    [
+        *({"threads": 0}, {"streams": "2"}, {"precision": "int4"}, {"hint": "fast"}, {"cache_dir": ""}),
+        *({"shape_count": 0}, {"runtime_cache": -1}),
+    ],
+    ids=str,
 )
 def test_options_that_do_not_fit(model: Model, options: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(options))):

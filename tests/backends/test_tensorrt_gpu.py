@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ocrhpi.assembly import open_engine
+from ocrhpi.assembly import open_reader
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
 from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.backends.tensorrt_ import TensorRtBackend, _import_tensorrt
@@ -259,7 +259,7 @@ def test_a_real_model_reads_the_reference_texts(
     )
     paths = sorted(lines_dir / name for name in labels)
     lines = [line for line in read_lines([str(path) for path in paths]) if isinstance(line, LineImage)]
-    with open_engine(v4_mobile, candidate) as reader:
+    with open_reader(v4_mobile, candidate) as reader:
         texts = [line.text for line in reader.read(lines)]
     same = sum(text == labels[path.name].text for text, path in zip(texts, paths, strict=True))
     # Some of the lines are in scripts that the model does not know, where FP16 decides otherwise.

@@ -33,9 +33,9 @@ class Stripes(StripeBackend):
 class Slow(Stripes):
     name = "slow"
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         time.sleep(0.01 * len(batch))
-        return super()._run(batch, widths, contents)
+        return super()._run(batch, widths, contents, margin)
 
 
 class DiesOnce(Stripes):
@@ -44,14 +44,14 @@ class DiesOnce(Stripes):
     name = "dies-once"
     batches = 0
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         self.batches += 1
         if self.batches < 3:
-            return super()._run(batch, widths, contents)
+            return super()._run(batch, widths, contents, margin)
         try:
             Path(os.environ[MARKER]).touch(exist_ok=False)
         except FileExistsError:
-            return super()._run(batch, widths, contents)
+            return super()._run(batch, widths, contents, margin)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 

@@ -27,8 +27,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """What was to be measured; it is not, but finished with a sample."""
     plans: list[Plan] = []
 
-    def measure(plan: Plan, watcher: Watcher) -> Tuning:
+    def measure(plan: Plan, watcher: Watcher, *, quick: bool) -> Tuning:
         del watcher
+        assert quick == (plan.config.tune != "always")
         plans.append(plan)
         return tuning().model_copy(update={"key": plan.key})
 

@@ -25,6 +25,7 @@ from ocrhpi.errors import (
     OptionError,
     UnreadableInput,
 )
+from ocrhpi.recognition.batching import shapes_of, width_ladder
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocrhpi.model import Model
+    from ocrhpi.recognition.batching import PlannedBatch
+    from ocrhpi.values import Emissions
 
 THREADS = 1  # spinning threads of two would wait for each other on a busy machine
 
@@ -87,6 +90,34 @@ def test_every_form_of_the_graph(
         expected = [result["rec_text"] for result in predictor.predict_iter([str(file) for file in files])]
     assert [line.text for line in together] == expected
     assert [line.text for line in one_by_one] == expected
+
+
+@pytest.mark.parametrize("batching", ["exact", "masked"])
+def test_batches_have_few_shapes_and_lines_the_texts_they_have_alone(
+    make_bundle: Callable[..., Path], batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = np.random.default_rng(0)
+    images = [chance.integers(0, 256, (48, int(width), 3), np.uint8) for width in chance.integers(50, 3300, 60)]
+    shapes: list[tuple[int, int]] = []
+    with Bundle(make_bundle(batching=batching)) as bundle, reader_of(bundle) as reader:
+        alone = texts_of([reader.read([image])[0] for image in images])
+        run = EdgeRecogniser._run
+
+        def noting(self: EdgeRecogniser, batch: PlannedBatch, *others: Any) -> Emissions:
+            shapes.append((batch.rows, batch.width))
+            emissions = run(self, batch, *others)
+            assert len(emissions.indices) == len(batch.numbers)
+            return emissions
+
+        monkeypatch.setattr(EdgeRecogniser, "_run", noting)
+        together = texts_of(reader.read(images, batch_size=8))
+    assert [text for text, _ in together] == [text for text, _ in alone]
+    np.testing.assert_allclose([score for _, score in together], [score for _, score in alone], rtol=0, atol=1e-5)
+    assert {rows for rows, _ in shapes} <= {1, 2, 4, 8}
+    if batching == "masked":
+        assert set(shapes) <= set(shapes_of(width_ladder(64, 320, 3200), 8 * 320))
+    else:
+        assert {width for _, width in shapes} == {min(3200, max(320, image.shape[1])) for image in images}
 
 
 def test_batch_size_and_threads_are_checked(made_zip: Path) -> None:

@@ -93,8 +93,8 @@ def test_tensors_are_those_of_the_full_package(color: str) -> None:
     images = [noise(31, 150), noise(96, 640), noise(20, 3)]
     own = [line_geometry(image.shape[1], image.shape[0], spec) for image in images]
     padded = [LineGeometry(geometry.resized_width, 384) for geometry in own]
-    expected = tensors.to_tensor(images, padded, spec)
-    received = to_tensor(images, own, 384, spec)
+    expected = tensors.to_tensor(images, padded, spec, rows=4)
+    received = to_tensor(images, own, (4, 384), spec)
     assert received.dtype == np.float32
     assert received.flags.c_contiguous
     np.testing.assert_array_equal(received, expected)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from ocrhpi.assembly import open_engine
+from ocrhpi.assembly import open_reader
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OptionError
 from ocrhpi.onnx_metadata import read_onnx_metadata
@@ -51,8 +51,8 @@ def test_a_plan_is_found_kept_and_run(tiny: Model, noise: list[Pixels], cache: P
     lines = [LineImage(pixels) for pixels in noise]
     for backend in engines(precision):
         candidate = Candidate(backend=backend, device="cpu", options={"precision": precision})
-        with_plan = open_engine(tiny, candidate, cache_dir=cache)
-        exact = open_engine(tiny, Candidate(backend=backend, device="cpu"), cache_dir=cache)
+        with_plan = open_reader(tiny, candidate, cache_dir=cache)
+        exact = open_reader(tiny, Candidate(backend=backend, device="cpu"), cache_dir=cache)
         try:
             assert with_plan.effective.precision == precision
             found, expected = with_plan.read(lines), exact.read(lines)
@@ -66,7 +66,7 @@ def test_a_plan_is_found_kept_and_run(tiny: Model, noise: list[Pixels], cache: P
 def test_the_graphs_are_kept_beside_the_plan(tiny: Model, noise: list[Pixels], cache: Path) -> None:
     make_plan(tiny, "int8", noise, cache_dir=cache)
     candidate = Candidate(backend="onnxruntime", device="cpu", options={"precision": "int8"})
-    open_engine(tiny, candidate, cache_dir=cache).close()
+    open_reader(tiny, candidate, cache_dir=cache).close()
     graphs = sorted((cache / "precision").rglob("int8-*/*.onnx"))
     assert any(graph.name.startswith("outputs-") for graph in graphs)
     assert all(read_onnx_metadata(graph)["precision"] in str(graph.parent) for graph in graphs)

@@ -1,4 +1,4 @@
-"""A reader without an engine: the text of a line is its width, and it fails when told to."""
+"""A reader without an engine: the text of a line is its width, each width is a shape, and it fails when told to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from ocrhpi.backends.base import Effective
 from ocrhpi.errors import BackendClosed
 from ocrhpi.model import Model, ModelFiles
-from ocrhpi.reading.base import LineReader
+from ocrhpi.reading.base import LineReader, Shapes
 from ocrhpi.values import InputSpec, LineImage, TextLine
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ class FakeReader(LineReader):
         self.name = name
         self.failure: Exception | None = None
         self.calls: list[tuple[int, int | None, bool]] = []
+        self.margins: list[float] = []
+        self.bound: int | None = 10
+        self.met: list[int] = []  # widths
         self.closed = False
         self._lock = threading.Lock()
 
@@ -41,15 +44,30 @@ class FakeReader(LineReader):
         return Effective(self.name, f"{self.name} 1.0", "cpu", "fp32", 2, {"of": self.name}, (f"note of {self.name}",))
 
     def read(
-        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
+        self,
+        lines: Sequence[LineImage],
+        *,
+        batch_size: int | None = None,
+        return_word_box: bool = False,
+        margin: float = 0.0,
     ) -> list[TextLine]:
         if self.closed:
             raise BackendClosed(self.name, "closed")
         with self._lock:
             self.calls.append((len(lines), batch_size, return_word_box))
+            self.margins.append(margin)
         if self.failure is not None:
             raise self.failure
-        return [TextLine(f"{self.name}:{line.pixels.shape[1]}", 1.0) for line in lines]
+        return [TextLine(f"{self.name}:{line.pixels.shape[1]}", 1.0, margin=margin or None) for line in lines]
+
+    @property
+    def shapes(self) -> Shapes:
+        return Shapes(len(set(self.met)), self.bound)
+
+    def meet(self, lines: Sequence[LineImage]) -> float:
+        new = {line.pixels.shape[1] for line in lines} - set(self.met)
+        self.met += sorted(new)
+        return float(len(new))
 
     def engine_for(self, width: int) -> EngineReader:
         raise NotImplementedError(f"{self.name} has no engine for {width}")

@@ -54,11 +54,11 @@ def test_the_text_covers_less_of_a_wider_padding() -> None:
 
 
 def test_lines_of_one_batch_share_a_call_whatever_their_widths() -> None:
-    widths, ratio = (100, 333, 640), 640 / 48
+    widths, ratio = (100, 333, 640, 77), 640 / 48
     lines = [line(width, batch_ratio=ratio) for width in widths]
     with EngineReader(MODEL, StripeBackend(MODEL).open()) as reader:
-        ((tensor, *_),) = reader.prepare(lines, batch_size=6)
-        assert tensor.shape == (3, 3, 48, 640)
+        ((tensor, *_),) = reader.prepare(lines, batch_size=8)
+        assert tensor.shape == (4, 3, 48, 640)
         assert all(not tensor[row, :, :, width:].any() for row, width in enumerate(widths))
         counts = [text.word_boxes.column_count for text in reader.read(lines, return_word_box=True) if text.word_boxes]
     assert counts == pytest.approx([80 * width / 640 for width in widths])  # 80 steps of 8 pixels

@@ -10,6 +10,7 @@ import pytest
 
 from ocrhpi.errors import BackendClosed, BackendError, BackendUnavailable, BatchError, ModelFormatError
 from ocrhpi.predictor import Predictor
+from ocrhpi.reading.base import Shapes
 from ocrhpi.reading.fallback import FallbackReader
 from tests.reading.fake_reader import FakeReader, line
 
@@ -121,6 +122,20 @@ def test_many_threads_that_meet_the_failure_replace_the_reader_once(first: FakeR
         texts = list(pool.map(lambda width: reader.read([line(width)])[0].text, range(1, 65)))
     assert texts == [f"second:{width}" for width in range(1, 65)]
     assert not third.calls
+
+
+def test_margins_and_shapes_are_those_of_the_reader_in_use(first: FakeReader, second: FakeReader) -> None:
+    second.bound = None
+    reader = FallbackReader([source(first), source(second)])
+    assert reader.read([line(5)], margin=0.2)[0].margin == 0.2
+    assert reader.meet([line(5), line(6)]) == 2.0
+    assert reader.shapes == Shapes(2, 10)
+    first.failure = BackendError("first", "the device was lost")
+    (text,) = reader.read([line(5)], margin=0.2)
+    assert (text.text, text.margin, second.margins) == ("second:5", 0.2, [0.2])
+    assert reader.shapes == Shapes(0, None)
+    assert reader.meet([line(7)]) == 1.0
+    assert (first.met, second.met) == ([5, 6], [7])
 
 
 def test_closing_is_final_and_no_failure(first: FakeReader, second: FakeReader) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from ocrhpi.errors import BackendError
 from ocrhpi.predictor import Predictor
+from ocrhpi.reading.base import Shapes
 from ocrhpi.reading.split import SplitReader
 from tests.reading.fake_reader import FakeReader, line
 
@@ -35,6 +36,25 @@ def test_nothing_to_read_and_arguments_are_passed_on(narrow: FakeReader, wide: F
     reader.read([line(10)], batch_size=3, return_word_box=True)
     assert narrow.calls == [(1, 3, True)]
     assert wide.calls == []
+
+
+def test_margins_are_asked_of_both(narrow: FakeReader, wide: FakeReader) -> None:
+    lines = [line(100), line(500)]
+    reader = SplitReader(narrow, wide, up_to=320)
+    assert [text.margin for text in reader.read(lines, margin=0.3)] == [0.3, 0.3]
+    assert [text.margin for text in reader.read(lines)] == [None, None]
+    assert narrow.margins == wide.margins == [0.3, 0.0]
+
+
+def test_each_meets_its_own_shapes(narrow: FakeReader, wide: FakeReader) -> None:
+    narrow.bound = 4
+    reader = SplitReader(narrow, wide, up_to=320)
+    assert reader.meet([line(width) for width in (900, 100, 320, 321, 900)]) == 4.0
+    assert (narrow.met, wide.met) == ([100, 320], [321, 900])
+    assert reader.meet([line(100), line(321)]) == 0.0
+    assert reader.shapes == Shapes(4, 14)
+    wide.bound = None
+    assert reader.shapes == Shapes(4, None), "of one there is no end, so there is none of both"
 
 
 def test_a_predictor_leaves_each_its_own_batch_size(narrow: FakeReader, wide: FakeReader) -> None:

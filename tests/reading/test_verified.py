@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ocrhpi.model import Model, ModelFiles
+from ocrhpi.reading.base import Shapes
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.verified import WATCHED_LINES, VerifiedReader
 from ocrhpi.values import Contents, Emissions, InputSpec, LineImage, NetworkInput, Widths
@@ -36,10 +37,10 @@ class Low(StripeBackend):
     def _open(self) -> Effective:
         return replace(super()._open(), precision=self.precision)
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         self.lines += len(batch)
         bright = batch[:, 0, 0, 0] > 0
-        read = super()._run(np.minimum(batch, 0), widths, contents)
+        read = super()._run(np.minimum(batch, 0), widths, contents, margin)
         return replace(
             read, probs=np.where(bright[:, None], np.float32(0.6), np.float32(0.95)) * np.ones_like(read.probs)
         )
@@ -48,9 +49,9 @@ class Low(StripeBackend):
 class Full(Low):
     precision = "fp32"
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         self.lines += len(batch)
-        return StripeBackend._run(self, batch, widths, contents)
+        return StripeBackend._run(self, batch, widths, contents, margin)
 
 
 def line(brightness: int, width: int = 320) -> LineImage:
@@ -89,6 +90,37 @@ def test_above_the_threshold_nothing_is_read_again() -> None:
     with pair.reader as reader:
         assert reader.read([line(BRIGHT)])[0].text != expected([line(BRIGHT)])[0]
         assert pair.full.lines == 0
+
+
+def test_the_first_pass_looks_for_margins_up_to_the_threshold_and_the_second_for_none() -> None:
+    pair = Pair()
+    with pair.reader as reader:
+        reader.read([line(DARK), line(BRIGHT)])
+        assert (pair.low.margins, pair.full.margins) == ({0.3}, {0.0})
+
+
+def test_margins_that_are_asked_for_are_those_of_the_text_that_is_kept() -> None:
+    pair = Pair()
+    with pair.reader as reader:
+        dark, bright = reader.read([line(DARK), line(BRIGHT)], margin=0.5)
+        assert (pair.low.margins, pair.full.margins) == ({0.5}, {0.5})
+        reader.read([line(DARK)], margin=0.1)
+        assert 0.3 in pair.low.margins, "never less than the threshold"
+    assert dark.margin is not None
+    assert dark.margin > 0.3
+    assert bright.margin == 0.0  # full precision has 0.5 everywhere, which leaves as much for another class
+
+
+def test_both_meet_the_shapes() -> None:
+    pair = Pair()
+    lines = [line(DARK, width) for width in (320, 320, 320, 500)]
+    with pair.reader as reader:
+        assert reader.shapes == Shapes(0, None)
+        assert reader.meet(lines) >= 0
+        assert reader.shapes == Shapes(6, None)
+        reader.read(lines)
+        assert reader.shapes == Shapes(6, None)
+        assert reader.meet(lines) == 0.0
 
 
 def test_nothing_to_read() -> None:

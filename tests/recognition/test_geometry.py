@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrhpi.recognition.geometry import line_geometry, text_fraction
+from ocrhpi.recognition.geometry import line_geometry, text_fraction, unpadded_geometry
 from ocrhpi.values import InputSpec, LineGeometry
 
 SPEC = InputSpec()
@@ -43,3 +43,10 @@ def test_stretched_input_has_one_width() -> None:
 def test_text_fraction_counts_the_line_without_padding() -> None:
     assert text_fraction(160, 48, SPEC) == pytest.approx(0.5)
     assert text_fraction(640, 48, SPEC) == 1.0
+
+
+@pytest.mark.parametrize("width", [1, 100, 319, 320, 333, 3200, 9000])
+def test_unpadded_lines_keep_their_resized_width(width: int) -> None:
+    exact = line_geometry(width, 48, SPEC)
+    assert unpadded_geometry(exact) == LineGeometry(min(width, 3200), min(width, 3200))
+    assert unpadded_geometry(exact).padded_width <= exact.padded_width

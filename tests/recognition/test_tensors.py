@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.tensors import to_pixels, to_tensor
@@ -64,3 +65,14 @@ def test_pixels_normalised_are_the_tensor() -> None:
             inside = geometry.resized_width
             np.testing.assert_array_equal(normalised[row, ..., :inside], tensor[row, ..., :inside])
             assert not pixels[row, :, inside:].any()
+
+
+@pytest.mark.parametrize("rows", [2, 3, 8])
+def test_rows_after_the_lines_are_empty(rows: int) -> None:
+    images, geometries = [noise(48, 100), noise(48, 200)], [LineGeometry(100, 320), LineGeometry(200, 320)]
+    for make in (to_tensor, to_pixels):
+        whole = make(images, geometries, SPEC, rows=rows)
+        assert len(whole) == rows
+        assert whole.flags.c_contiguous
+        np.testing.assert_array_equal(whole[:2], make(images, geometries, SPEC))
+        assert not whole[2:].any()

@@ -41,7 +41,12 @@ class GatedReader(FakeReader):
         self.poison: int | None = None  # width of a line at which a batch fails
 
     def read(
-        self, lines: Sequence[LineImage], *, batch_size: int | None = None, return_word_box: bool = False
+        self,
+        lines: Sequence[LineImage],
+        *,
+        batch_size: int | None = None,
+        return_word_box: bool = False,
+        margin: float = 0.0,
     ) -> list[TextLine]:
         widths = [line.pixels.shape[1] for line in lines]
         self.batches.append(widths)
@@ -49,7 +54,7 @@ class GatedReader(FakeReader):
         assert self.gate.wait(WAIT_S), "the test never opened the gate"
         if self.poison in widths:
             raise MemoryError(f"cannot read a line of {self.poison} pixels")
-        return super().read(lines, batch_size=batch_size, return_word_box=return_word_box)
+        return super().read(lines, batch_size=batch_size, return_word_box=return_word_box, margin=margin)
 
 
 class Recorder:
