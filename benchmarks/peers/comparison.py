@@ -1,35 +1,47 @@
-"""The ratios that are asked for: ours, in FP32 and with every text equal, against the peers."""
+"""The ratios that are asked for: ours against the peers, in FP32 and with every text equal unless it says otherwise."""
 
 from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmarks.peers.records import Record
 from ocrhpi.tuning.statistic import Ratio, paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from benchmarks.peers.trials import Record
 
-    Samples = Callable[[Record], list[float]]
-    """Seconds or milliseconds of a record, one a round: less is better."""
+class Measure(NamedTuple):
+    """What settings are compared in.
 
+    Attributes:
+        samples: Seconds or milliseconds of a record, one a round: less is better.
+        every_text: Whether a record reads every text as the reference of the lines does, or as that of the stream.
+    """
 
-def throughput_of(record: Record) -> list[float]:
-    """Seconds for all lines, per round."""
-    return record.throughput_s
-
-
-def first_pass_of(record: Record) -> list[float]:
-    """Seconds for the first pass over all lines, per round."""
-    return record.first_s
+    samples: Callable[[Record], list[float]]
+    every_text: Callable[[Record, Sequence[str]], bool] = Record.reads_every_text
 
 
-def latency_of(record: Record) -> list[float]:
-    """Median milliseconds of a line, per round."""
-    return [statistics.median(line_ms) for line_ms in record.latency_ms]
+THROUGHPUT = Measure(lambda record: record.throughput_s)
+LATENCY = Measure(lambda record: [statistics.median(line_ms) for line_ms in record.latency_ms])
+FIRST_PASS = Measure(lambda record: record.first_s)
+STREAM = Measure(lambda record: record.stream_s, lambda record, _: record.reads_every_stream_text)
+
+
+class Demand(NamedTuple):
+    """Which settings may be compared: those in FP32, and those that read every text, where asked."""
+
+    fp32: bool = False
+    every_text: bool = False
+
+
+_ANY = Demand()
+_FP32 = Demand(fp32=True)
+_EVERY_TEXT = Demand(every_text=True)
+_FP32_EVERY_TEXT = Demand(fp32=True, every_text=True)
 
 
 @dataclass(frozen=True)
@@ -38,8 +50,8 @@ class Comparison:
 
     Attributes:
         question: What is compared.
-        ours: Name of our setting.
-        peer: Name and precision of the peer's.
+        ours: Name and precision of our setting.
+        peer: The same of the peer's.
         ratio: How many times as fast ours is; None if one of the two is missing.
     """
 
@@ -58,55 +70,49 @@ class Comparison:
 
 
 def best(
-    records: Sequence[Record],
-    samples: Samples,
-    reference: Sequence[str],
-    *,
-    ours: bool,
-    fp32: bool = False,
-    every_text: bool = False,
+    records: Sequence[Record], measure: Measure, reference: Sequence[str], demand: Demand = _ANY, *, ours: bool
 ) -> Record | None:
-    """Return the fastest of our settings, or of the peers', that is in FP32 and reads every text where asked."""
+    """Return the fastest of our settings, or of the peers', that meets the demand."""
     fitting = [
         record
         for record in records
         if record.setting.system.ours == ours
         and not record.failure
-        and samples(record)
-        and (record.precision == "fp32" or not fp32)
-        and (record.equal_texts(reference) == len(reference) or not every_text)
+        and measure.samples(record)
+        and (record.precision == "fp32" or not demand.fp32)
+        and (not demand.every_text or measure.every_text(record, reference))
     ]
-    return min(fitting, key=lambda record: statistics.median(samples(record)), default=None)
+    return min(fitting, key=lambda record: statistics.median(measure.samples(record)), default=None)
 
 
 def compare(records: Sequence[Record], reference: Sequence[str]) -> list[Comparison]:
     """Return the ratios, those first that are asked for."""
-    asked: tuple[tuple[str, Samples, bool, bool], ...] = (
-        ("throughput, best peer that reads every text", throughput_of, False, True),
-        ("throughput, best FP32 peer at any setting", throughput_of, True, False),
-        ("latency per line, best FP32 peer", latency_of, True, False),
-        ("first pass, best peer that reads every text", first_pass_of, False, True),
-        ("first pass, best FP32 peer at any setting", first_pass_of, True, False),
+    asked: tuple[tuple[str, Measure, Demand, Demand], ...] = (
+        ("throughput, best peer that reads every text", THROUGHPUT, _FP32_EVERY_TEXT, _EVERY_TEXT),
+        ("throughput, best FP32 peer at any setting", THROUGHPUT, _FP32_EVERY_TEXT, _FP32),
+        ("latency per line, best FP32 peer", LATENCY, _FP32_EVERY_TEXT, _FP32),
+        ("first pass, best peer that reads every text", FIRST_PASS, _FP32_EVERY_TEXT, _EVERY_TEXT),
+        ("first pass, best FP32 peer at any setting", FIRST_PASS, _FP32_EVERY_TEXT, _FP32),
+        ("stream, best peer that reads every text", STREAM, _FP32_EVERY_TEXT, _EVERY_TEXT),
+        ("stream, best FP32 peer at any setting", STREAM, _FP32_EVERY_TEXT, _FP32),
+        ("stream where text may change, best peer as it comes", STREAM, _ANY, _ANY),
     )
     return [
-        _compare(question, records, samples, reference, fp32=fp32, every_text=every_text)
-        for question, samples, fp32, every_text in asked
-        if any(samples(record) for record in records)
+        _compare(
+            question,
+            best(records, measure, reference, of_ours, ours=True),
+            best(records, measure, reference, of_peers, ours=False),
+            measure,
+        )
+        for question, measure, of_ours, of_peers in asked
+        if any(measure.samples(record) for record in records)
     ]
 
 
-def _compare(
-    question: str,
-    records: Sequence[Record],
-    samples: Samples,
-    reference: Sequence[str],
-    *,
-    fp32: bool,
-    every_text: bool,
-) -> Comparison:
-    mine = best(records, samples, reference, ours=True, fp32=True, every_text=True)
-    peer = best(records, samples, reference, ours=False, fp32=fp32, every_text=every_text)
-    if mine is None or peer is None:
-        return Comparison(question, mine.setting.name if mine else "none", peer.setting.name if peer else "none", None)
-    ratio = paired_ratio(samples(peer), samples(mine))
-    return Comparison(question, mine.setting.name, f"{peer.setting.name} ({peer.precision})", ratio)
+def _compare(question: str, mine: Record | None, peer: Record | None, measure: Measure) -> Comparison:
+    ratio = paired_ratio(measure.samples(peer), measure.samples(mine)) if mine and peer else None
+    return Comparison(question, _named(mine), _named(peer), ratio)
+
+
+def _named(record: Record | None) -> str:
+    return f"{record.setting.name} ({record.precision})" if record else "none"

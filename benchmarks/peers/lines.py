@@ -14,6 +14,7 @@ from ocrhpi.recognition.inputs import read_lines
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from ocrhpi.values import InputSpec, Pixels
@@ -39,13 +40,23 @@ class Lines:
 
     def padded_widths(self, spec: InputSpec) -> int:
         """Return how many different widths a network of ``spec`` sees, one line at a time."""
-        return len({line_geometry(image.shape[1], image.shape[0], spec).padded_width for image in self.images})
+        return len(padded_widths(self.images, spec))
 
     def save(self, path: Path) -> None:
         """Write the images for the workers."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, Any] = {f"{number:06}": image for number, image in enumerate(self.images)}
-        np.savez(path, **arrays)
+        save_images(self.images, path)
+
+
+def save_images(images: Sequence[Pixels], path: Path) -> None:
+    """Write ``images`` for the workers, named so that their names sort as they come."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {f"{number:06}": image for number, image in enumerate(images)}
+    np.savez(path, **arrays)
+
+
+def padded_widths(images: Sequence[Pixels], spec: InputSpec) -> set[int]:
+    """Return the widths that a network of ``spec`` sees, one line at a time."""
+    return {line_geometry(image.shape[1], image.shape[0], spec).padded_width for image in images}
 
 
 def lines_of_folder(folder: Path, label_file: Path, model_name: str) -> Lines:

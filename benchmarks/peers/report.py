@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.peers.comparison import best, compare, first_pass_of, throughput_of
+from benchmarks.peers.comparison import FIRST_PASS, STREAM, THROUGHPUT, Demand, best, compare
 from ocrhpi.tuning.statistic import paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmarks.peers.comparison import Comparison, Samples
-    from benchmarks.peers.trials import Record
+    from benchmarks.peers.comparison import Comparison, Measure
+    from benchmarks.peers.records import Record
 
 SCHEMA = 1
 _NONE = "-"
@@ -28,6 +28,12 @@ round each is timed once, in random order, while the others are stopped. lines/s
 rounds. ms/line: one line a call, median (90th percentile) of all lines and rounds. Texts equal: the worst pass counts.
 Peak memory: resident set of the process. Ratios: median of the ratios within a round, bootstrap 95 % interval."""
 _BATCHES = "Batch sizes: the fastest in a trial, the fastest of those that read every text, and 1. "
+_STREAM = """\
+The lines come again and again, stretched in width by random factors, so that nearly every width that is wider than the
+model's base width is new. All processes live over all rounds, and each round is a later part of the stream: the first
+one holds the first sight of shapes, so it stands apart. Ratios are of all rounds."""
+_NOT_JSON = {"setting", "readings", "probe_readings", "stream_readings"}
+_AGAINST = "against best peer with every text"
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def as_json(results: Results) -> dict[str, Any]:
         "comparisons": [comparison.as_json() for comparison in results.comparisons],
         "records": [
             {
-                **{key: value for key, value in vars(record).items() if key not in {"setting", "readings"}},
+                **{key: value for key, value in vars(record).items() if key not in _NOT_JSON},
                 "setting": record.setting.describe(),
                 "has_row": any(record is chosen for chosen in results.chosen),
                 "texts_equal": record.equal_texts(reference),
@@ -87,7 +93,7 @@ def as_json(results: Results) -> dict[str, Any]:
 def markdown(results: Results) -> str:
     """Return the report for people."""
     facts = results.facts
-    batches = _BATCHES if "throughput" in facts["plan"]["measures"] else ""
+    batches = _BATCHES if {"throughput", "stream"} & set(facts["plan"]["measures"]) else ""
     parts = [
         f"# {facts['model']['name']}: {facts['lines']['title']}, {facts['threads']} threads",
         f"{_METHOD}\n{batches}Reference: {results.reference_source}.",
@@ -99,17 +105,19 @@ def markdown(results: Results) -> str:
     if any(record.first_s for record in results.chosen):
         widths = facts["lines"]["padded_widths"]
         parts += [f"## First pass of a fresh process, {widths} different widths", _first_table(results)]
+    if any(record.stream_s for record in results.chosen):
+        parts += [_stream_head(facts), _stream_table(results)]
     parts += [f"## Not measured\n\n{failed}" for failed in [_failures(results.records)] if failed]
     return "\n\n".join([*parts, f"## What ran\n\n{_what_ran(results.chosen)}"]) + "\n"
 
 
 def _warm_table(results: Results) -> str:
-    head = ("system, batch", "lines/s", "against best peer with every text", "ms/line", "texts equal")
+    head = ("system, batch", "lines/s", _AGAINST, "ms/line", "texts equal")
     rows = [
         (
             record.setting.name,
             _rate(record.throughput_s, len(results.reference)),
-            _against_best_peer(record, results, throughput_of),
+            _against_best_peer(record, results, THROUGHPUT),
             _line_ms(record),
             f"{record.equal_texts(results.reference)} of {len(results.reference)}",
             _whole(record.peak_mib),
@@ -122,12 +130,12 @@ def _warm_table(results: Results) -> str:
 
 
 def _first_table(results: Results) -> str:
-    head = ("system, batch", "lines/s", "against best peer with every text", "texts equal", "peak MiB", "precision")
+    head = ("system, batch", "lines/s", _AGAINST, "texts equal", "peak MiB", "precision")
     rows = [
         (
             record.setting.name,
             _rate(record.first_s, len(results.reference)),
-            _against_best_peer(record, results, first_pass_of),
+            _against_best_peer(record, results, FIRST_PASS),
             f"{record.equal_texts(results.reference)} of {len(results.reference)}",
             _whole(record.first_peak_mib),
             record.precision,
@@ -138,11 +146,38 @@ def _first_table(results: Results) -> str:
     return _table(head, rows)
 
 
-def _against_best_peer(record: Record, results: Results, samples: Samples) -> str:
-    peer = best(results.chosen, samples, results.reference, ours=False, every_text=True)
-    if peer is None or not samples(record):
+def _stream_head(facts: dict[str, Any]) -> str:
+    plan, stream = facts["plan"], facts["stream"]
+    size = f"{plan['stream_rounds']} rounds of {plan['stream_lines']} lines, {stream['padded_widths']} different widths"
+    reference = f"Reference: {stream['reference']}." if stream["reference"] else "No FP32 system is the reference."
+    batches = "chosen on warm lines" if "throughput" in plan["measures"] else "tried on parts that no round reads"
+    return f"## Stream: {size}\n\n{_STREAM} {plan['stream_call']} lines a call; batch sizes {batches}. {reference}"
+
+
+def _stream_table(results: Results) -> str:
+    head = ("system, batch", "lines/s, first round", "lines/s, later rounds", _AGAINST, "texts equal")
+    lines = results.facts["plan"]["stream_lines"]
+    rows = [
+        (
+            record.setting.name,
+            _rate(record.stream_s[:1], lines),
+            _rate(record.stream_s[1:], lines),
+            _against_best_peer(record, results, STREAM),
+            _share(sum(record.stream_texts), record.stream_lines) if record.stream_texts else _NONE,
+            _whole(record.stream_peak_mib),
+            record.precision,
+        )
+        for record in results.chosen
+        if not record.failure and record.stream_s
+    ]
+    return _table((*head, "peak MiB", "precision"), rows)
+
+
+def _against_best_peer(record: Record, results: Results, measure: Measure) -> str:
+    peer = best(results.chosen, measure, results.reference, Demand(every_text=True), ours=False)
+    if peer is None or not measure.samples(record):
         return _NONE
-    return "1" if record is peer else str(paired_ratio(samples(peer), samples(record)))
+    return "1" if record is peer else str(paired_ratio(measure.samples(peer), measure.samples(record)))
 
 
 def _failures(records: Sequence[Record]) -> str:
@@ -190,6 +225,11 @@ def _changed(record: Record, reference: list[str]) -> dict[int, list[str]]:
 
 def _rate(seconds: Sequence[float], lines: int) -> str:
     return f"{lines / statistics.median(seconds):.1f}" if seconds else _NONE
+
+
+def _share(count: int, total: int) -> str:
+    """Return a share that says 100 only where it is all."""
+    return f"{count} of {total} ({10_000 * count // total / 100:.2f} %)"
 
 
 def _line_ms(record: Record) -> str:

@@ -13,6 +13,7 @@ Files = Literal["model", "paddle", "peer_onnx"]
 
 _READERS = "benchmarks.peers.readers"
 _PADDLEOCR, _RAPIDOCR, _OCRHPI = f"{_READERS}:PaddleOcr", f"{_READERS}:RapidOcr", f"{_READERS}:Ocrhpi"
+_HIGH_PERFORMANCE = f"{_READERS}:OcrhpiHighPerformance"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class System:
         options: What the reader passes on.
         ours: Whether it is ocrhpi, which runs in this interpreter; peers run in theirs.
         note: What a reader of the report must know about it.
+        own_batch: Whether it has a batch size of its own and takes no other.
     """
 
     name: str
@@ -34,6 +36,7 @@ class System:
     options: Mapping[str, Any] = field(default_factory=dict)
     ours: bool = False
     note: str = ""
+    own_batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Setting:
     @property
     def name(self) -> str:
         """Name in the report, in logs and on the progress bar."""
-        return f"{self.system.name}, batch {self.batch}"
+        return f"{self.system.name}, {'own batch size' if self.system.own_batch else f'batch {self.batch}'}"
 
     def describe(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -54,7 +57,9 @@ class Setting:
 
 
 _FORCED = "RapidOCR has no option for the precision: the benchmark adds INFERENCE_PRECISION_HINT=f32 to its properties"
-_MASKED = {"batching": "masked"}
+_TUNED = "what it chose was measured before it is timed"
+_MASKED, _SPLIT = {"batching": "masked"}, {"batching": "split"}
+_TWO_STREAMS = {"hint": "throughput", "streams": 2}
 
 # The first FP32 system that works is the reference where the label file is not for the model.
 SYSTEMS = (
@@ -73,7 +78,15 @@ SYSTEMS = (
         "ocrhpi openvino masked 2 streams",
         _OCRHPI,
         "model",
-        {"backend": "openvino", **_MASKED, "backend_options": {"hint": "throughput", "streams": 2}},
+        {"backend": "openvino", **_MASKED, "backend_options": _TWO_STREAMS},
+        ours=True,
+    ),
+    System("ocrhpi openvino split", _OCRHPI, "model", {"backend": "openvino", **_SPLIT}, ours=True),
+    System(
+        "ocrhpi openvino split 2 streams",
+        _OCRHPI,
+        "model",
+        {"backend": "openvino", **_SPLIT, "backend_options": _TWO_STREAMS},
         ours=True,
     ),
     System(
@@ -82,6 +95,20 @@ SYSTEMS = (
         "model",
         {"backend": "openvino", **_MASKED, "backend_options": {"precision": "bf16"}},
         ours=True,
+    ),
+    System(
+        "ocrhpi openvino natural bf16 2 streams",
+        _OCRHPI,
+        "model",
+        {"backend": "openvino", "batching": "natural", "backend_options": {"precision": "bf16", **_TWO_STREAMS}},
+        ours=True,
+    ),
+    *(
+        System(name, _HIGH_PERFORMANCE, "model", {"accuracy": accuracy}, ours=True, note=_TUNED, own_batch=True)
+        for name, accuracy in (
+            ("ocrhpi high performance", "identical"),
+            ("ocrhpi high performance no-loss", "no-loss"),
+        )
     ),
 )
 

@@ -1,27 +1,33 @@
-"""What is timed, and when: probes of all batch sizes, interleaved rounds of the best ones, and first passes."""
+"""What is timed, and when: probes of all batch sizes, interleaved rounds of the best ones, and first passes.
+
+The stream has probes and rounds of its own: there no line is read twice, for engines compile for each new width.
+"""
 
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.peers.records import Record
 from benchmarks.peers.systems import Setting
 from ocrhpi.children.child import Child, ChildFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from benchmarks.peers.starter import Starter
+    from benchmarks.peers.stream import Stream
     from benchmarks.peers.systems import System
 
-MEASURES = ("throughput", "latency", "first")
+MEASURES = ("throughput", "latency", "first", "stream")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,10 @@ class Plan:
         probes: Passes that choose the batch size.
         rounds: Interleaved rounds of throughput and latency.
         first_rounds: Fresh processes of each setting that read every line once.
+        stream_lines: Lines of a round of the stream; each round reads those that follow.
+        stream_rounds: Interleaved rounds of the stream.
+        stream_call: Lines of the stream in one call.
+        stream_probe_lines: Lines of the stream in each pass that chooses the batch size, where the stream does.
         pause_s: Rest before each timing.
         seed: Of the order within a round.
     """
@@ -43,72 +53,28 @@ class Plan:
     probes: int = 2
     rounds: int = 7
     first_rounds: int = 3
+    stream_lines: int = 1000
+    stream_rounds: int = 3
+    stream_call: int = 250
+    stream_probe_lines: int = 128
     pause_s: float = 0.2
     seed: int = 0
 
-
-@dataclass
-class Record:
-    """What was measured of one setting; raw samples, one entry a round.
-
-    Attributes:
-        setting: The setting.
-        effective: What really ran, as its reader says.
-        probe_s: Seconds of the passes that chose the batch size.
-        throughput_s: Seconds for all lines in one call.
-        latency_ms: Milliseconds of each line in a call of its own.
-        first_s: Seconds of the first pass of a fresh process.
-        readings: What was read: the texts of all lines, once for every different reading.
-        peak_mib: Largest resident set of the process of the rounds.
-        first_peak_mib: Largest resident set of the fresh processes.
-        failure: Why it could not be measured.
-    """
-
-    setting: Setting
-    effective: dict[str, Any] = field(default_factory=dict)
-    probe_s: list[float] = field(default_factory=list)
-    throughput_s: list[float] = field(default_factory=list)
-    latency_ms: list[list[float]] = field(default_factory=list)
-    first_s: list[float] = field(default_factory=list)
-    readings: list[list[str]] = field(default_factory=list)
-    peak_mib: float | None = None
-    first_peak_mib: float | None = None
-    failure: str | None = None
+    @property
+    def stream_parts(self) -> list[tuple[int, int]]:
+        """Where in the stream each round starts and ends."""
+        return [(number * self.stream_lines, (number + 1) * self.stream_lines) for number in range(self.stream_rounds)]
 
     @property
-    def precision(self) -> str:
-        """The precision that really ran; empty if that was never learnt."""
-        return str(self.effective.get("precision", ""))
+    def stream_probe_parts(self) -> list[tuple[int, int]]:
+        """The same of each probe: they come after the rounds, which so meet widths that were not probed."""
+        start = self.stream_rounds * self.stream_lines
+        starts = [start + number * self.stream_probe_lines for number in range(self.probes)]
+        return [(first, first + self.stream_probe_lines) for first in starts]
 
-    def add_reading(self, texts: list[str]) -> None:
-        """Keep ``texts`` if they differ from those kept."""
-        if texts not in self.readings:
-            self.readings.append(texts)
-
-    def equal_texts(self, reference: Sequence[str]) -> int:
-        """Return how many texts are the reference, in the worst reading."""
-        return min((sum(map(str.__eq__, texts, reference)) for texts in self.readings), default=0)
-
-
-def first_fp32_texts(records: Sequence[Record]) -> tuple[str, list[str]] | None:
-    """Return the first FP32 setting of batch 1, and what it reads: the reference where there is no other."""
-    for record in records:
-        if record.precision == "fp32" and record.setting.batch == 1 and record.readings and not record.failure:
-            return record.setting.name, record.readings[0]
-    return None
-
-
-def keep_best(records: Sequence[Record], reference: Sequence[str]) -> list[Record]:
-    """Return, of the probed batch sizes of one system, the fastest, the fastest that reads every text, and 1.
-
-    One that failed is kept if all did, so that the system has its row.
-    """
-    probed = [record for record in records if not record.failure]
-    if not probed:
-        return list(records[:1])
-    equal = [record for record in probed if record.equal_texts(reference) == len(reference)]
-    best = [min(group, key=lambda record: statistics.median(record.probe_s)) for group in (probed, equal) if group]
-    return [record for record in probed if record in best or record.setting.batch == 1]
+    def settings_of(self, system: System) -> list[Setting]:
+        """Return the settings of the system to choose from."""
+        return [Setting(system, batch) for batch in ((1,) if system.own_batch else self.batches)]
 
 
 class Trials:
@@ -136,7 +102,7 @@ class Trials:
         """Read all lines at every batch size, in one worker a system."""
         records = []
         for system in tqdm(systems, "choosing batch sizes", unit="system"):
-            of_system = [Record(Setting(system, batch)) for batch in self.plan.batches]
+            of_system = [Record(setting) for setting in self.plan.settings_of(system)]
             records += of_system
             with _failures_of(of_system), ExitStack() as stack:
                 worker = self._start(of_system, f"{system.name} probe", stack)
@@ -145,25 +111,39 @@ class Trials:
                         self._probe(worker, record)
         return records
 
+    def probe_stream(self, systems: Sequence[System], stream: Stream) -> list[Record]:
+        """Read parts of the stream that no round reads, the same for every batch size, each in a fresh process."""
+        records = [Record(setting) for system in systems for setting in self.plan.settings_of(system)]
+        with ExitStack() as stack:
+            parts = [stack.enter_context(stream.saved(*part)) for part in self.plan.stream_probe_parts]
+            for record in tqdm(records, "choosing batch sizes", unit="setting"):
+                with _failures_of([record]), ExitStack() as of_record:
+                    worker = self._start([record], f"{record.setting.name} stream probe", of_record)
+                    for part in parts:
+                        seconds, texts = self._stream(worker, record, part)
+                        record.probe_s.append(seconds)
+                        record.probe_readings.append(texts)
+        return records
+
     def rounds(self, records: Sequence[Record]) -> None:
         """Time throughput and, at batch 1, latency: in each round every live worker once, in random order."""
         with ExitStack() as stack:
-            workers: dict[str, Child] = {}
-            for record in tqdm([record for record in records if not record.failure], "starting", unit="worker"):
-                with _failures_of([record]):
-                    worker = self._start([record], f"{record.setting.name} rounds", stack)
-                    record.add_reading(self._ask(worker, "texts", record))
-                    workers[record.setting.name] = worker
+            workers = self._workers(records, "rounds", stack)
+            self._each(tqdm(records, "warming up", unit="worker"), workers, self._warm_up)
             for _ in tqdm(range(self.plan.rounds), "timing", unit="round"):
-                self.load.append(os.getloadavg()[0])
-                for record in self._shuffled(records):
-                    if not record.failure:
-                        with _failures_of([record]):
-                            self._time(workers[record.setting.name], record)
-            for record in records:
-                with _failures_of([record]):
-                    if not record.failure:
-                        record.peak_mib = workers[record.setting.name].ask("memory", self.starter.timeout_s)
+                self._round(records, workers, self._time)
+            for record, peak in self._peaks(records, workers):
+                record.peak_mib = peak
+
+    def stream(self, records: Sequence[Record], stream: Stream) -> None:
+        """Time the stream in processes that live over all rounds; each round has lines that none has read before."""
+        with ExitStack() as stack:
+            workers = self._workers(records, "stream", stack)
+            for bounds in tqdm(self.plan.stream_parts, "the stream", unit="round"):
+                with stream.saved(*bounds) as part:
+                    self._round(records, workers, partial(self._time_stream, part))
+            for record, peak in self._peaks(records, workers):
+                record.stream_peak_mib = peak
 
     def first_passes(self, records: Sequence[Record]) -> None:
         """Time the first pass of fresh processes, in interleaved rounds; a blank line was read before."""
@@ -178,9 +158,12 @@ class Trials:
                             self._first_pass(self._start([record], f"{record.setting.name} first", stack), record)
 
     def _probe(self, worker: Child, record: Record) -> None:
-        record.add_reading(self._ask(worker, "texts", record))
+        self._warm_up(worker, record)
         for _ in range(self.plan.probes):
             record.probe_s.append(self._throughput(worker, record))
+
+    def _warm_up(self, worker: Child, record: Record) -> None:
+        record.add_reading(self._ask(worker, "texts", record))
 
     def _time(self, worker: Child, record: Record) -> None:
         if "throughput" in self.plan.measures:
@@ -189,16 +172,56 @@ class Trials:
             time.sleep(self.plan.pause_s)
             record.latency_ms.append(self._ask(worker, "time", record, mode="latency")["line_ms"])
 
+    def _time_stream(self, part: Path, worker: Child, record: Record) -> None:
+        seconds, texts = self._stream(worker, record, part)
+        record.stream_s.append(seconds)
+        record.stream_readings.append(texts)
+
     def _first_pass(self, worker: Child, record: Record) -> None:
         record.first_s.append(self._throughput(worker, record))
-        peak: float = worker.ask("memory", self.starter.timeout_s)
-        record.first_peak_mib = max(peak, record.first_peak_mib or 0.0)
+        record.first_peak_mib = max(self._peak(worker), record.first_peak_mib or 0.0)
 
     def _throughput(self, worker: Child, record: Record) -> float:
         time.sleep(self.plan.pause_s)
         timed = self._ask(worker, "time", record, mode="throughput")
         record.add_reading(timed["texts"])
         return float(timed["seconds"])
+
+    def _stream(self, worker: Child, record: Record, part: Path) -> tuple[float, list[str]]:
+        time.sleep(self.plan.pause_s)
+        timed = self._ask(worker, "stream", record, lines=str(part), call=self.plan.stream_call)
+        return float(timed["seconds"]), list(timed["texts"])
+
+    def _workers(self, records: Sequence[Record], phase: str, stack: ExitStack) -> dict[str, Child]:
+        """Start a worker for each record; return them by the name of the setting."""
+        workers = {}
+        for record in tqdm([record for record in records if not record.failure], "starting", unit="worker"):
+            with _failures_of([record]):
+                workers[record.setting.name] = self._start([record], f"{record.setting.name} {phase}", stack)
+        return workers
+
+    def _round(
+        self, records: Sequence[Record], workers: dict[str, Child], task: Callable[[Child, Record], None]
+    ) -> None:
+        self.load.append(os.getloadavg()[0])
+        self._each(self._shuffled(records), workers, task)
+
+    def _each(
+        self, records: Iterable[Record], workers: dict[str, Child], task: Callable[[Child, Record], None]
+    ) -> None:
+        """Give every live worker its task, one after the other."""
+        for record in records:
+            if not record.failure:
+                with _failures_of([record]):
+                    task(workers[record.setting.name], record)
+
+    def _peaks(self, records: Sequence[Record], workers: dict[str, Child]) -> list[tuple[Record, float]]:
+        peaks: list[tuple[Record, float]] = []
+        self._each(records, workers, lambda worker, record: peaks.append((record, self._peak(worker))))
+        return peaks
+
+    def _peak(self, worker: Child) -> float:
+        return float(worker.ask("memory", self.starter.timeout_s))
 
     def _start(self, records: Sequence[Record], name: str, stack: ExitStack) -> Child:
         worker, effective = self.starter.start(records[0].setting.system, name)

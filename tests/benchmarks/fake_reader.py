@@ -18,11 +18,16 @@ class FakeReader:
 
     def __init__(self, job: Job) -> None:
         self.options = job.options
+        self.calls = 0
         print("noise from Python at loading")  # noqa: T201
         os.write(1, b'{"id": 1, "value": "noise from C, shaped like a reply"}\n')
         if job.options.get("at_loading"):
             raise ValueError("no such engine")
-        self.effective = {"precision": "fp32", "threads": job.threads, "versions": {"fake": "1"}}
+        self.effective = {
+            "precision": job.options.get("precision", "fp32"),
+            "threads": job.threads,
+            "versions": {"fake": "1"},
+        }
 
     def read_one(self, image: Any) -> str:
         print("noise at reading")  # noqa: T201
@@ -35,5 +40,11 @@ class FakeReader:
             time.sleep(600)
         if batch == self.options.get("error"):
             raise RuntimeError("out of memory\n  in a traceback of two lines")
+        self.calls += 1
+        if self.calls > self.options.get("calls", self.calls):
+            raise RuntimeError("too many calls")
+        time.sleep(self.options.get("slow", {}).get(str(batch), 0.0))
         texts = [self.read_one(image) for image in images]
+        if batch == self.options.get("short"):
+            return texts[:-1]
         return [*texts[:-1], "??"] if batch == self.options.get("wrong") else texts

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from benchmarks.peers.comparison import best, compare, latency_of, throughput_of
+from benchmarks.peers.comparison import LATENCY, THROUGHPUT, best, compare
+from benchmarks.peers.records import Record, count_stream_texts, first_fp32, keep_best
 from benchmarks.peers.report import Results, as_json, markdown, write_report
 from benchmarks.peers.systems import Setting, System
-from benchmarks.peers.trials import Record, first_fp32_texts, keep_best
 from ocrhpi.tuning.statistic import paired_ratio
 from tests.benchmarks.fake_reader import TEXTS
 
@@ -33,6 +33,10 @@ def record_of(
     return record
 
 
+def every_text(record: Record) -> bool:
+    return record.reads_every_text(TEXTS)
+
+
 class TestKeepBest:
     def test_the_fastest_the_fastest_with_every_text_and_batch_1(self) -> None:
         records = [
@@ -41,26 +45,28 @@ class TestKeepBest:
             record_of("a", 2, batch=8),
             record_of("a", 1, batch=16, equal=False),
         ]
-        assert [record.setting.batch for record in keep_best(records, TEXTS)] == [1, 8, 16]
+        assert [record.setting.batch for record in keep_best(records, every_text)] == [1, 8, 16]
 
     def test_one_setting_may_be_all_of_them(self) -> None:
         records = [record_of("a", 1, batch=1), record_of("a", 3, batch=6)]
-        assert [record.setting.batch for record in keep_best(records, TEXTS)] == [1]
+        assert [record.setting.batch for record in keep_best(records, every_text)] == [1]
 
     def test_failed_ones_count_only_where_all_failed(self) -> None:
         failed = replace(record_of("a", 1), failure="it crashed")
-        assert keep_best([failed, replace(failed)], TEXTS) == [failed]
+        assert keep_best([failed, replace(failed)], every_text) == [failed]
         good = record_of("a", 2, batch=6)
-        assert keep_best([failed, good], TEXTS) == [good]
+        assert keep_best([failed, good], every_text) == [good]
 
 
 class TestReference:
     def test_the_reference_is_the_first_fp32_system_at_batch_1(self) -> None:
         bf16 = record_of("bf16", 0.1, precision="bf16", equal=False)
         failed = replace(record_of("failed", 0.1), failure="it crashed")
-        found = first_fp32_texts([bf16, failed, record_of("six", 0.1, batch=6), record_of("right", 0.2)])
-        assert found == ("right, batch 1", TEXTS)
-        assert first_fp32_texts([bf16]) is None
+        right = record_of("right", 0.2)
+        others = [bf16, failed, record_of("six", 0.1, batch=6)]
+        assert first_fp32([*others, right], lambda record: record.readings) is right
+        assert first_fp32(others, lambda record: record.readings) is None
+        assert first_fp32([right], lambda record: record.stream_readings) is None
 
 
 class TestStatistic:
@@ -103,22 +109,85 @@ def canned() -> Results:
     return Results(facts, records, records, TEXTS, "the label file")
 
 
+def canned_stream(*, measures: tuple[str, ...] = ("stream",)) -> Results:
+    """Three rounds of three lines; the first is slower, and one text of the second is wrong where it may be."""
+    results = canned()
+    for record in results.records:
+        seconds = record.probe_s[0]
+        record.throughput_s, record.latency_ms, record.readings = [], [], []
+        record.stream_s = [seconds * 2, seconds, seconds * 0.5] if not record.failure else []
+        second = (
+            ["ab", "xx", "ef"] if record.setting.system.name in {"peer batched", "peer bf16", "ours bf16"} else TEXTS
+        )
+        record.stream_readings = [TEXTS, second, TEXTS][: len(record.stream_s)]
+        record.stream_peak_mib = 200.0
+    plan = {"measures": measures, "stream_rounds": 3, "stream_lines": 3, "stream_call": 2}
+    stream = {"padded_widths": 7, "reference": count_stream_texts(results.records)}
+    return replace(results, facts={**results.facts, "plan": plan, "stream": stream}, reference=[])
+
+
+class TestReportOfAStream:
+    def test_the_ratios_that_are_asked_for(self) -> None:
+        results = canned_stream()
+        asked = compare(results.chosen, results.reference)
+        assert [(comparison.question, comparison.ours, comparison.peer) for comparison in asked] == [
+            ("stream, best peer that reads every text", "ours, batch 8 (fp32)", "peer exact, batch 1 (fp32)"),
+            ("stream, best FP32 peer at any setting", "ours, batch 8 (fp32)", "peer batched, batch 6 (fp32)"),
+            (
+                "stream where text may change, best peer as it comes",
+                "ours bf16, batch 1 (bf16)",
+                "peer bf16, batch 1 (bf16)",
+            ),
+        ]
+        ratios = [comparison.ratio for comparison in asked]
+        assert [ratio.median for ratio in ratios if ratio] == pytest.approx([2.0, 1.25, 1.5])
+
+    def test_the_table_has_the_first_round_apart(self) -> None:
+        text = markdown(canned_stream())
+        assert "## Stream: 3 rounds of 3 lines, 7 different widths" in text
+        assert "2 lines a call; batch sizes tried on parts that no round reads. Reference: peer exact, batch 1." in text
+        assert "| peer exact, batch 1 | 0.4 | 1.0 | 1 | 9 of 9 (100.00 %) | 200 | fp32 |" in text
+        ratio = "4.00x (95 % 4.00 to 4.00)"
+        assert f"| ours bf16, batch 1 | 1.5 | 4.0 | {ratio} | 8 of 9 (88.88 %) | 200 | bf16 |" in text
+        assert "peer broken, batch 1 |" not in text
+        assert "## Warm" not in text
+        assert "Batch sizes: the fastest in a trial" in text
+        assert "batch sizes chosen on warm lines." in markdown(canned_stream(measures=("throughput", "stream")))
+
+    def test_without_a_reference_no_text_counts(self) -> None:
+        results = canned_stream()
+        for record in results.records:
+            record.stream_texts = []
+        text = markdown(replace(results, facts={**results.facts, "stream": {"padded_widths": 7, "reference": None}}))
+        assert "No FP32 system is the reference." in text
+        assert "| peer exact, batch 1 | 0.4 | 1.0 | - | - | 200 | fp32 |" in text
+
+    def test_the_json_has_every_round_and_the_texts_that_changed(self) -> None:
+        report = json.loads(json.dumps(as_json(canned_stream())))
+        row = report["records"][1]
+        assert row["stream_s"] == pytest.approx([5.0, 2.5, 1.25])
+        assert row["stream_texts"] == [3, 2, 3]
+        assert row["stream_changed"] == {"4": ["cd", "xx"]}
+        assert "stream_readings" not in row
+        assert report["stream"]["padded_widths"] == 7
+
+
 class TestReport:
     def test_the_ratios_that_are_asked_for(self) -> None:
         throughput, any_setting, latency = compare(canned().chosen, TEXTS)
-        assert (throughput.ours, throughput.peer) == ("ours, batch 8", "peer exact, batch 1 (fp32)")
+        assert (throughput.ours, throughput.peer) == ("ours, batch 8 (fp32)", "peer exact, batch 1 (fp32)")
         assert throughput.ratio
         assert throughput.ratio.median == pytest.approx(2.0)
         assert any_setting.peer == "peer batched, batch 6 (fp32)"
         assert any_setting.ratio
         assert any_setting.ratio.median == pytest.approx(1.25)
-        assert (latency.ours, latency.peer) == ("ours single, batch 1", "peer exact, batch 1 (fp32)")
+        assert (latency.ours, latency.peer) == ("ours single, batch 1 (fp32)", "peer exact, batch 1 (fp32)")
 
     def test_without_a_peer_there_is_no_ratio(self) -> None:
         ours = [record for record in canned().chosen if record.setting.system.ours]
         assert [str(comparison).partition(": ")[2] for comparison in compare(ours, TEXTS)] == ["not measured"] * 3
-        assert best(ours, throughput_of, TEXTS, ours=False) is None
-        assert latency_of(ours[0]) == []
+        assert best(ours, THROUGHPUT, TEXTS, ours=False) is None
+        assert LATENCY.samples(ours[0]) == []
 
     def test_the_table_has_a_row_for_each_setting_and_reasons_for_the_rest(self) -> None:
         text = markdown(canned())
