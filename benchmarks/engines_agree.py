@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 import numpy as np
 
-from ocrhpi.assembly import open_engine
+from ocrhpi.assembly import open_reader
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OcrhpiError
 from ocrhpi.loader import find_model
@@ -50,9 +50,10 @@ class Agreement(NamedTuple):
 
 def read(model: Model, backend: str, lines: Sequence[LineImage], *, rival_margin: float = 0.0) -> list[Emissions]:
     """Return the emissions of each line, read alone."""
-    with open_engine(model, Candidate(backend=backend, device="cpu")) as reader:
-        reader.backend.rival_margin = rival_margin
-        return [reader.backend.run(*request) for line in lines for request in reader.prepare([line])]
+    with open_reader(model, Candidate(backend=backend, device="cpu")) as reader:
+        engine = reader.engine_for(0)  # the one that there is
+        requests = (request for line in lines for request in engine.prepare([line]))
+        return [engine.backend.run(*request, margin=rival_margin) for request in requests]
 
 
 def compare(reference: Sequence[Emissions], found: Sequence[Emissions]) -> Agreement:

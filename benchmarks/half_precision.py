@@ -87,12 +87,12 @@ def read(model: Model, file: Path, options: Mapping[str, str], lines: Sequence[L
     """Read every line alone with the graph ``file``."""
     found = []
     with create_backend("onnxruntime", replace(model, files=ModelFiles(onnx=file)), "cpu", options) as backend:
-        backend.rival_margin = MOST_MARGIN
         for line in lines:
             height, width = line.pixels.shape[:2]
             geometry = line_geometry(width, height, model.spec)
             widths = np.array([geometry.padded_width], np.int32) if backend.masked else None
-            found.append(backend.run(to_tensor([line.pixels], [geometry], model.spec), widths))
+            tensor = to_tensor([line.pixels], [geometry], model.spec)
+            found.append(backend.run(tensor, widths, margin=MOST_MARGIN))
     return found
 
 

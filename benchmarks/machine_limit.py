@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from ocrhpi.assembly import open_engine
+from ocrhpi.assembly import open_reader
 from ocrhpi.candidate import Candidate
 from ocrhpi.loader import find_model
 from ocrhpi.machine import usable_cores
@@ -79,12 +80,12 @@ def main(rounds: int, batch_sizes: tuple[int, ...]) -> None:
         path = write_product(Path(work) / "product.onnx")
         for engine, product_of in PRODUCTS.items():
             product = product_of(path)
-            with open_engine(find_model("PP-OCRv4_mobile_rec"), Candidate(backend=engine)) as reader:
+            with open_reader(find_model("PP-OCRv4_mobile_rec"), Candidate(backend=engine)) as opened:
+                reader = opened.engine_for(320)
                 for lines in batch_sizes:
                     batch = np.random.default_rng(0).uniform(-1, 1, (lines, 3, 48, 320)).astype(np.float32)
                     samples = [
-                        (seconds(product), seconds(lambda batch=batch: reader.backend.run(batch)))  # type: ignore[misc]
-                        for _ in range(rounds + 2)
+                        (seconds(product), seconds(partial(reader.backend.run, batch))) for _ in range(rounds + 2)
                     ][2:]
                     peak, model = (statistics.median(column) for column in zip(*samples, strict=True))
                     peak_rate, rate = 2e-9 * SIZE**3 / peak, 2e-9 * MODEL_MACS * lines / model

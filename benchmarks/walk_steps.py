@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocrhpi.assembly import open_engine
+from ocrhpi.assembly import open_reader
 from ocrhpi.candidate import Candidate
 from ocrhpi.loader import find_model
 from ocrhpi.recognition.ctc import CtcDecoder
@@ -61,7 +61,8 @@ def main(folder: Path, model_name: str, backend: str, batching: str, batch_size:
     walk: list[float] = []
     bare: list[float] = []
     mode: Batching = "masked" if batching == "masked" else "exact"
-    with open_engine(find_model(model_name), Candidate(backend=backend, batching=mode)) as reader:
+    with open_reader(find_model(model_name), Candidate(backend=backend, batching=mode)) as opened:
+        reader = opened.engine_for(0)  # the one that there is
         print(reader.effective)
         batches = reader.prepare(lines, batch_size=batch_size)
         for number in range(rounds + 1):  # the first one is the warm-up

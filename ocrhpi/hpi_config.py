@@ -56,9 +56,10 @@ class HpiConfig(Options):
         precision: Only candidates of this precision, beside normal mode; None takes all that the policy lets pass.
         accuracy: How equal the text must stay: ``identical``, ``no-loss``, or ``cer<=`` and a rate.
         cpu_threads: CPU threads of every engine; None takes the usable cores.
-        tune: ``auto``: measure where no measurement that fits is cached. ``never``: run in normal mode there.
-            ``always``: measure even so.
-        budget_s: Seconds that measuring may take.
+        tune: ``auto``: measure where no measurement that fits is cached: quickly, or thoroughly if ``budget_s`` is
+            given. ``quick``: quickly there, whatever the budget. ``never``: run in normal mode there. ``always``:
+            measure thoroughly even so.
+        budget_s: Seconds that a thorough measurement may take.
         cache_dir: Where measurements are kept, as in `ocrhpi.cache.cache_root`.
         calibration_dir: Folder of the user's own lines, which the gate reads and whose widths count.
         backend_configs: Folder of option grids that replace the shipped ones.
@@ -81,7 +82,7 @@ class HpiConfig(Options):
     precision: Name | None = None
     accuracy: Accuracy = "identical"
     cpu_threads: Annotated[int, Field(ge=1)] | None = None
-    tune: Literal["auto", "never", "always"] = "auto"
+    tune: Literal["auto", "quick", "never", "always"] = "auto"
     budget_s: Positive = 60.0
     cache_dir: AnyPath | None = None
     calibration_dir: AnyPath | None = None
@@ -96,6 +97,11 @@ class HpiConfig(Options):
         return not self.auto_config
 
     @property
+    def thorough(self) -> bool:
+        """Whether what is measured is to be measured thoroughly."""
+        return self.tune == "always" or (self.tune == "auto" and "budget_s" in self.model_fields_set)
+
+    @property
     def backend_options(self) -> dict[str, Any]:
         """``backend_config`` in the names of our backend."""
         return backend_options(self.backend, self.backend_config or {}) if self.backend else {}
@@ -108,7 +114,7 @@ class HpiConfig(Options):
         return str(parse_device(self.device_type if self.device_id is None else f"{self.device_type}:{self.device_id}"))
 
     def question_options(self) -> dict[str, Any]:
-        """Return what `ocrhpi.tuning.question.Question` takes, without the weights: those are of the lines."""
+        """Return what `ocrhpi.tuning.question.Question` takes."""
         return {
             "goal": self.objective,
             "max_latency_ms": self.max_latency_ms,

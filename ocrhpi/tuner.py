@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from ocrhpi.tuning.calibration import calibration_digest, load_calibration
 from ocrhpi.tuning.candidates import default_device, list_candidates
 from ocrhpi.tuning.choose import choose
 from ocrhpi.tuning.key import differences, key_of
-from ocrhpi.tuning.progress import Budget
+from ocrhpi.tuning.progress import QUICK, THOROUGH, Budget
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.winners import (
     TunedModel,
@@ -46,6 +46,8 @@ __all__ = ["Plan", "find_or_tune", "made_before", "plan", "tune"]
 
 _log = logging.getLogger("ocrhpi")
 
+_QUICK_S = 20.0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -56,7 +58,7 @@ class Plan:
         config: What the user wants.
         device: Device of the candidates.
         entrants: The candidates.
-        question: What the choice is made by; the weights follow from the lines, when they are read.
+        question: What the choice is made by.
         key: What must be equal for a cached result to hold.
         path: File of the result.
     """
@@ -88,6 +90,7 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
         model,
         device,
         question.goal,
+        accuracy=question.accuracy,
         threads=question.threads,
         grids=config.backend_configs,
         backend=config.backend,
@@ -123,28 +126,42 @@ def find_or_tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | N
     Raises:
         TuningError: Normal mode itself does not run.
     """
-    policy = planned.config.tune
+    policy, thorough = planned.config.tune, planned.config.thorough
     asked = datetime.now(timezone.utc)
     found = find(planned.path, planned.key, planned.model.path)
-    if found.tuning is not None and policy != "always":
+    if found.tuning is not None and _will_do(found.tuning, planned):
         return found.tuning
     reasons = "; ".join(found.stale)
     nothing = f"nothing is kept in {planned.path}"
     if policy == "never":
         _log.warning("high-performance mode runs in normal mode (%s), since tune is 'never'", reasons or nothing)
         return None
-    if reasons:
+    if found.tuning is not None and found.tuning.quick:
+        _log.info("measuring: what is kept is from a quick look")
+    elif reasons:
         _log.warning("measuring anew: %s", reasons)
     else:
         _log.info("measuring: %s", nothing if found.tuning is None else "tune is 'always'")
     with lock(planned.path):
         found = find(planned.path, planned.key, planned.model.path)
-        made_meanwhile = found.tuning is not None and datetime.fromisoformat(found.tuning.created) >= asked
-        if found.tuning is not None and (policy == "auto" or made_meanwhile):
+        if found.tuning is not None and _will_do(found.tuning, planned, asked):
             return found.tuning
-        tuning = tune(planned, watcher)
+        tuning = tune(planned, watcher, quick=not thorough)
         save(tuning, planned.path)
-        return tuning
+    if tuning.quick:
+        _log.info(
+            "high-performance mode: %s, after a quick look of %.0f s; 'ocrhpi tune' measures thoroughly",
+            tuning.setups[0].name,
+            tuning.seconds,
+        )
+    return tuning
+
+
+def _will_do(tuning: Tuning, planned: Plan, asked: datetime | None = None) -> bool:
+    """Whether a tuning that holds is what is asked for: thorough where that is asked, and as new as it is to be."""
+    if tuning.quick and planned.config.thorough:
+        return False
+    return planned.config.tune != "always" or (asked is not None and datetime.fromisoformat(tuning.created) >= asked)
 
 
 def made_before(planned: Plan, path: Path) -> Tuning:
@@ -168,8 +185,13 @@ def made_before(planned: Plan, path: Path) -> Tuning:
     return tuning
 
 
-def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
+def tune(planned: Plan, watcher: Watcher = lambda _: None, *, quick: bool = False) -> Tuning:
     """Measure the candidates and choose, whatever is cached.
+
+    Args:
+        planned: What is measured.
+        watcher: Is told of every step.
+        quick: Measure a few candidates, those that have won on machines like this one, on few lines.
 
     Raises:
         TuningError: Normal mode itself does not run, so that there is nothing to compare with.
@@ -179,32 +201,35 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning:
     from ocrhpi.tuning.measure import measure  # noqa: PLC0415
 
     start, load = time.monotonic(), load_average()
-    model, config = planned.model, planned.config
+    model, config, entrants = planned.model, planned.config, planned.entrants
+    # A low precision alone, where no text may change, needs verification, for which a quick look has no time.
+    quick = quick and (planned.question.accuracy != "identical" or any(one.same_text for one in entrants.likely))
+    if quick:
+        entrants = replace(entrants, candidates=entrants.likely, left_out=())
     calibration = load_calibration(config.calibration_dir)
     if calibration.skipped:
         _log.warning("calibration: %d images left out; the first: %s", len(calibration.skipped), calibration.skipped[0])
-    question = planned.question.model_copy(update={"weights": calibration.weights(model.spec)})
     try:
         measured = measure(
             model,
-            planned.entrants,
+            entrants,
             calibration,
-            question,
-            Budget(config.budget_s),
+            planned.question,
+            Budget(_QUICK_S if quick else config.budget_s),
+            effort=QUICK if quick else THOROUGH,
             cache_dir=config.cache_dir,
             watcher=watcher,
         )
     except Rejected as error:
-        raise TuningError(
-            model.name, f"normal mode, {planned.entrants.baseline.name!r}, does not run: {error}"
-        ) from None
+        raise TuningError(model.name, f"normal mode, {entrants.baseline.name!r}, does not run: {error}") from None
     rows = rounded_rows(tuple(measured))
     return Tuning(
         created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         model=TunedModel.of(model),
-        question=question,
+        question=planned.question,
         key=planned.key,
-        choice=choose(rows, question),
+        quick=quick,
+        choice=choose(rows, planned.question),
         seconds=time.monotonic() - start,
         load=None if load is None else (load, load_average() or 0.0),
         rows=rows,

@@ -12,6 +12,7 @@ is drawn: the same fonts and libraries give the same bytes. Versions used: ocrhp
 from __future__ import annotations
 
 import argparse
+import bisect
 import colorsys
 import io
 import re
@@ -30,7 +31,6 @@ from PIL import Image, ImageDraw, ImageFont, features
 
 from ocrhpi.recognition.decoding import decode_image
 from ocrhpi.recognition.geometry import line_geometry
-from ocrhpi.tuning.rows import RANGE_EDGES, range_of
 from ocrhpi.values import InputSpec
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _HERE = Path(__file__).resolve().parent
 _OUT = _HERE.parent / "ocrhpi" / "tuning" / "data" / "lines.zip"
 _SEED = 23  # one with which PP-OCRv4_mobile_rec loses no line entirely: such a line would outweigh many others
 _SPEC = InputSpec()
+RANGE_EDGES = (320, 640, 1280)  # largest exact widths in pixels of the width ranges; the last has no end
 _LOWEST = 60  # width in pixels, at the network's height, of the shortest lines
 _HIGHEST = 2600
 _ATTEMPTS = 500
@@ -157,7 +158,7 @@ def _line(number: int, plan: Plan, material: dict[str, Any], fonts: Fonts, texts
         if (
             low <= natural <= high
             and text not in texts
-            and range_of(exact) == plan.width_range
+            and bisect.bisect_left(RANGE_EDGES, exact) == plan.width_range
             and (exact not in widths or exact == _SPEC.base_width)
         ):
             texts.add(text)

@@ -104,6 +104,29 @@ def test_what_changed_is_named_and_measured_anew(
         assert tried >= {"paddle, exact, batch 1", f"openvino, exact, batch {batch_size}"}
 
 
+def test_without_a_budget_a_quick_look_does_until_a_thorough_one_is_asked_for(
+    tiny_dir: Path, grids: Path, lines_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache = tmp_path / "cache"
+    thorough = config(cache, grids, budget_s=5)
+    quick = {key: value for key, value in thorough.items() if key != "budget_s"}
+    expected: list[str] = []
+    for given, is_quick, measures in ((quick, True, True), (thorough, False, True), (quick, False, False)):
+        caplog.clear()
+        with (
+            caplog.at_level("INFO", "ocrhpi"),
+            TextRecognition(model_dir=tiny_dir, device="cpu", use_hpip=True, hpi_config=given) as recognition,
+        ):
+            read = texts(recognition, lines_dir)
+        expected = expected or read
+        assert read == expected
+        (file,) = files(cache)
+        assert read_tuning(file).quick is is_quick
+        said = messages(caplog)
+        assert any(text.startswith("measuring") for text in said) is measures
+        assert any("after a quick look" in text for text in said) is is_quick
+
+
 def test_tune_never_runs_in_normal_mode_and_says_why(
     cache: Path, grids: Path, tiny_dir: Path, lines_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

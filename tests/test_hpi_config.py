@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+import yaml
 
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.tuning.question import Question
+from ocrhpi.values import Batching
 
 FULL_OF_PADDLEX = {
     "pdx_model_name": "PP-OCRv4_mobile_rec",
@@ -33,6 +35,7 @@ def test_nothing_given_is_the_defaults() -> None:
     config = read_hpi_config(None)
     assert config == read_hpi_config({}) == HpiConfig()
     assert (config.forced, config.tune, config.budget_s, config.device) == (False, "auto", 60.0, None)
+    assert not config.thorough
     assert Question(**config.question_options()) == Question()
 
 
@@ -51,6 +54,32 @@ def test_our_keys_make_the_question() -> None:
     )
     asked = Question(**config.question_options())
     assert asked == Question(max_latency_ms=20.0, max_memory_mib=500.5, accuracy="cer<=2%")
+
+
+@pytest.mark.parametrize(
+    ("given", "thorough"),
+    [
+        ({}, False),
+        ({"tune": "auto"}, False),
+        ({"tune": "auto", "budget_s": 60}, True),
+        ({"budget_s": 60.0}, True),
+        ({"tune": "quick", "budget_s": 60}, False),
+        ({"tune": "never", "budget_s": 60}, False),
+        ({"tune": "always"}, True),
+        ({"objective": "latency", "accuracy": "no-loss"}, False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("source", ["mapping", "file"])
+def test_what_is_measured_thoroughly(given: dict[str, Any], source: str, tmp_path: Path, *, thorough: bool) -> None:
+    config = read_hpi_config(given if source == "mapping" else written(tmp_path, yaml.safe_dump(given)))
+    assert config.thorough is thorough
+
+
+@pytest.mark.parametrize("batching", get_args(Batching))
+def test_every_batching_can_be_forced(batching: Batching) -> None:
+    config = read_hpi_config({"auto_config": False, "backend": "openvino", "batching": batching})
+    assert config.batching == batching
 
 
 @pytest.mark.parametrize("kind", [str, Path])
@@ -76,7 +105,7 @@ def test_relative_paths_in_a_file_start_at_its_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["# made by ocrhpi\nformat: ocrhpi-hpi-config-1\nrows: []\n", "{format: ocrhpi-hpi-config-9}", "format : [broken"],
+    ["# made by ocrhpi\nformat: ocrhpi-hpi-config-2\nrows: []\n", "{format: ocrhpi-hpi-config-9}", "format : [broken"],
 )
 def test_a_file_of_a_tuning_is_known_by_its_format(tmp_path: Path, text: str) -> None:
     file = written(tmp_path, text)
@@ -103,7 +132,7 @@ def test_a_tuned_file_with_other_keys(tmp_path: Path) -> None:
         ({"budget_s": True}, "budget_s", "received True"),
         ({"max_latency_ms": "20"}, "max_latency_ms", "received '20'"),
         ({"accuracy": "good"}, "accuracy", "received 'good'; expected 'identical'"),
-        ({"tune": "sometimes"}, "tune", "'auto', 'never' or 'always'"),
+        ({"tune": "sometimes"}, "tune", "'auto', 'quick', 'never' or 'always'"),
         ({"cache_dir": 3}, "cache_dir", "received 3; expected the path"),
         ({"cache_dir": ""}, "cache_dir", "expected the path"),
         ({"device_type": "gpu 0"}, "device_type", "expected 'cpu', 'gpu'"),
@@ -125,8 +154,6 @@ def test_a_tuned_file_with_other_keys(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("source", ["mapping", "file"])
 def test_what_does_not_fit(given: dict[Any, Any], key: str, message: str, source: str, tmp_path: Path) -> None:
-    import yaml
-
     what = given if source == "mapping" else written(tmp_path, yaml.safe_dump(given))
     with pytest.raises(OptionError, match=message) as caught:
         read_hpi_config(what)

@@ -8,8 +8,7 @@ from tqdm import tqdm
 
 from benchmarks.precision_table.contenders import FULL, NORMAL, VERIFIED, contenders
 from benchmarks.precision_table.lines import CALIBRATION
-from ocrhpi.assembly import open_engine
-from ocrhpi.candidate import Candidate
+from ocrhpi.assembly import open_reader
 from ocrhpi.tuning.gate import ReadLine, compare, passes
 from ocrhpi.tuning.verification import MOST_MARGIN, threshold_of
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.precision_table.contenders import Contender
     from benchmarks.precision_table.lines import LineSet
     from ocrhpi.model import Model
-    from ocrhpi.reading.engine import EngineReader
+    from ocrhpi.reading.base import LineReader
 
 __all__ = ["Reading", "measure_accuracy", "verify"]
 
@@ -59,24 +58,16 @@ def measure_accuracy(model: Model, sets: Mapping[str, LineSet]) -> dict[str, dic
 
 def _read(model: Model, contender: Contender, sets: Mapping[str, LineSet], normal: Reading | None) -> Reading:
     """Read all sets; if a pair begins with this row, with margins, for which the lines of the tuning are read first."""
-    assert isinstance(contender.setup, Candidate)  # noqa: S101 - these read alone
-    reader = open_engine(model, contender.setup)
-    threshold = None
-    try:
+    with open_reader(model, contender.setup) as reader:
+        margin, threshold = 0.0, None
         if normal is not None and contender.title in VERIFIED.values():
-            reader.backend.rival_margin = MOST_MARGIN
-            threshold = threshold_of(_read_set(reader, sets[CALIBRATION]), normal.read[CALIBRATION])
-            reader.backend.rival_margin = threshold or 0.0
-        return Reading({name: _read_set(reader, lines) for name, lines in sets.items()}, threshold)
-    finally:
-        reader.close()
+            threshold = threshold_of(_read_set(reader, sets[CALIBRATION], MOST_MARGIN), normal.read[CALIBRATION])
+            margin = threshold or 0.0
+        return Reading({name: _read_set(reader, lines, margin) for name, lines in sets.items()}, threshold)
 
 
-def _read_set(reader: EngineReader, lines: LineSet) -> list[ReadLine]:
-    if not reader.backend.rival_margin:
-        return [ReadLine(line.text, line.score) for line in reader.read(lines.images)]
-    texts, margins = reader.read_with_margins(lines.images)
-    return [ReadLine(line.text, line.score, margin) for line, margin in zip(texts, margins, strict=True)]
+def _read_set(reader: LineReader, lines: LineSet, margin: float) -> list[ReadLine]:
+    return [ReadLine(line.text, line.score, line.margin) for line in reader.read(lines.images, margin=margin)]
 
 
 def verify(low: Reading, full: Read) -> tuple[Read, dict[str, float]]:

@@ -42,8 +42,8 @@ class ModeResult(Options):
         peak_mib: Largest resident set of its process in MiB.
         engine_ms: Milliseconds per line in each round: the engine alone, 3x48x320, as the field reports it; in batches
             of `BenchRow.batch_size` lines.
-        samples: In each round, for each width range of `ocrhpi.tuning.rows.RANGE_NAMES`, milliseconds per line from
-            the image in memory to the text; null where no line is of that range.
+        samples: In each round, milliseconds per line of a stream of lines of new widths, from the image in memory to
+            the text, see `ocrhpi.tuning.rows.Row.times`.
     """
 
     mode: Mode
@@ -54,7 +54,7 @@ class ModeResult(Options):
     load_s: float | None = None
     peak_mib: float | None = None
     engine_ms: tuple[float, ...] = ()
-    samples: tuple[tuple[float | None, ...], ...] = ()
+    samples: tuple[float, ...] = ()
 
 
 class Accuracy(Options):
@@ -99,13 +99,12 @@ class BenchRow(Options):
         budget_s: Seconds that its tuning was given; None if a file of an earlier version does not say.
         precision: The one that its candidates were limited to; empty: none.
         calibration: Name of the folder of the user's own lines; empty for the shipped ones.
-        width_weights: Share of lines in each width range, by which `ModeResult.samples` are weighed.
         modes: The modes that were measured, normal ones first.
         tuning: How the high-performance mode was chosen.
         accuracy: If a dataset was given.
     """
 
-    format: Literal["ocrhpi-bench-1"] = "ocrhpi-bench-1"
+    format: Literal["ocrhpi-bench-2"] = "ocrhpi-bench-2"
     model: str
     weights: Weights = "official"
     reason: str = ""
@@ -123,7 +122,6 @@ class BenchRow(Options):
     budget_s: float | None = None
     precision: str = ""
     calibration: str = ""
-    width_weights: tuple[float, float, float, float] = (0.65, 0.2, 0.12, 0.03)
     modes: tuple[ModeResult, ...] = ()
     tuning: Tuning | None = None
     accuracy: Accuracy | None = None

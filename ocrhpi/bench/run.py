@@ -22,8 +22,7 @@ from ocrhpi.model import load_model
 from ocrhpi.tuner import find_or_tune, plan
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.contestant import Contestant, Job, Rejected
-from ocrhpi.tuning.gate import KnownLine, compare
-from ocrhpi.tuning.measure import sample_of
+from ocrhpi.tuning.gate import compare, known_lines
 from ocrhpi.tuning.progress import Step
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ __all__ = ["BenchJob", "bench_all", "row_path"]
 
 _log = logging.getLogger("ocrhpi")
 
-_SAMPLE = (8, 3, 2, 1)  # lines of each width range that a round reads
+_CALL_LINES = 32  # of the stream, that a round reads
 _ENGINE_CALLS = 5
 _GATE_LINES = 32  # of the modes that were not tuned; the winner has read all
 _UNSTABLE = 0.15
@@ -176,7 +175,7 @@ def _bench(job: BenchJob, settings: _Settings) -> BenchRow:
 def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
     if job.path is None:
         raise Rejected(job.reason)
-    config = settings.config
+    config = settings.config.model_copy(update={"budget_s": settings.config.budget_s})  # given: to measure thoroughly
     model = load_model(job.path)
     planned = plan(model, config, settings.device)
     tuning = find_or_tune(planned, lambda step: settings.watcher(_named(step, job.name)))
@@ -190,7 +189,6 @@ def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
         "size_mib": sum(file.stat().st_size for file in model.files.source) / 2**20,
         "device": planned.device,
         "versions": {"ocrhpi": ocrhpi.__version__, **planned.entrants.engines},
-        "width_weights": calibration.weights(model.spec),
         "modes": modes,
         "tuning": tuning,
         "unstable": _unsteady(modes),
@@ -225,8 +223,7 @@ class _Study:
 
     def run(self, cache_dir: Path | None) -> tuple[ModeResult, ...]:
         """Return what was found out about each mode."""
-        sample = sample_of(self.calibration, self.model, _SAMPLE)
-        job = Job(self.model, self.calibration.directory, cache_dir, "throughput", sample, self.logs)
+        job = Job(self.model, self.calibration.directory, cache_dir, "throughput", _CALL_LINES, self.logs)
         with ExitStack() as stack:
             for number, (mode, setup) in enumerate(self.setups.items()):
                 contestant = Contestant(setup, job, number)
@@ -249,8 +246,8 @@ class _Study:
             if doing == "loading":
                 contestant.start(None)
                 contestant.read_to(min(_GATE_LINES, len(self.calibration.lines)), None)
-                contestant.time_round(-1, None)  # warm-up
-                contestant.samples.clear()
+                contestant.take_first_look(None)  # warm-up
+                contestant.meet_shapes(rounds, None)
                 contestant.time_engine(_ENGINE_CALLS, lines)
             else:
                 contestant.time_round(number, None)
@@ -269,7 +266,7 @@ class _Study:
             load_s=row.load_s,
             peak_mib=row.peak_mib,
             engine_ms=() if row.reason else tuple(self.engine_ms[mode]),
-            samples=() if row.reason else row.samples,
+            samples=() if row.reason else row.times,
         )
 
     def _gate(self, contestant: Contestant) -> Any:  # noqa: ANN401 - GateResult or None
@@ -278,8 +275,8 @@ class _Study:
         reference = next((one for one in references if not one.reason), None)
         if reference is None or contestant.reason:
             return None
-        lines = [KnownLine(line.name, line.text) for line in self.calibration.lines[: len(contestant.reading)]]
-        return compare(lines, reference.reading, contestant.reading, self.model.labels)
+        lines = known_lines(((line.name, line.text) for line in self.calibration.lines), self.model.labels)
+        return compare(lines[: len(contestant.reading)], reference.reading, contestant.reading, self.model.labels)
 
 
 def _named(step: Step, name: str) -> Step:

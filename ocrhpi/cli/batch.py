@@ -124,7 +124,9 @@ def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int |
 
         connect(address)
         if options.is_measured:
-            click.echo("asking the nodes what was measured; a kind of node that never was takes a minute", err=True)
+            click.echo(
+                "asking the nodes what was measured; a node of a new kind measures for some seconds first", err=True
+            )
         return RayPool(options, workers, cpus, gpus=0.0 if options.device in {None, "cpu"} else 1.0)
     device = device_of(options) if options.is_measured else options.device
     on_gpu = device not in {None, "cpu"}

@@ -114,7 +114,7 @@ def _serve_here(
     from ocrhpi.serving.metrics import PrometheusMetrics  # noqa: PLC0415
     from ocrhpi.serving.server import Server, bind, run, url_of  # noqa: PLC0415
 
-    with bind(host, port) as listener:  # before a minute of measuring
+    with bind(host, port) as listener:  # before it measures
         with watching() as watcher:
             predictor, settled = open_model(served, options, watcher)
         effective, name = predictor.effective, predictor.model.name

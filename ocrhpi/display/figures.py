@@ -6,13 +6,9 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.tuning.choose import mean_times
 from ocrhpi.tuning.gate import failure
-from ocrhpi.tuning.rows import RANGE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from ocrhpi.tuning.rows import Row
     from ocrhpi.tuning.statistic import Ratio
     from ocrhpi.tuning.winners import Tuning
@@ -33,8 +29,8 @@ class Figures:
         place: In which place it may run, 1 for the winner; None if it may not run.
         refusal: Why it may not run, as a phrase or sentence; empty if it may.
         ratio: How many times as fast as normal mode it is, in the rounds; None if it took part in none.
-        speed: The same as one number; of a row without rounds, from the first looks; None if that is not known either.
-        ms: Milliseconds per line, weighted over the width ranges: the median of the rounds, or the first look.
+        speed: The same as one number; of a row without rounds, from screening; None if that is not known either.
+        ms: Milliseconds per line of a stream: the median of the rounds, or what screening saw.
         alone_ms: The same of a line in a call of its own; None where that was not measured.
     """
 
@@ -55,16 +51,8 @@ class Figures:
 
     @property
     def left_early(self) -> bool:
-        """Whether its speed is from the first look alone."""
+        """Whether its speed is from screening alone."""
         return self.ratio is None and self.speed is not None
-
-    @property
-    def ms_by_width(self) -> dict[str, float]:
-        """Milliseconds per line in each width range that was timed."""
-        rounds = self.row.samples or ((self.row.look,) if self.row.look else ())
-        ranges = zip(RANGE_NAMES, zip(*rounds, strict=True), strict=False)  # without rounds there are no ranges
-        known = ((name, [ms for ms in times if ms is not None]) for name, times in ranges)
-        return {name: statistics.median(times) for name, times in known if times}
 
 
 def figures_of(tuning: Tuning) -> list[Figures]:
@@ -76,7 +64,7 @@ def figures_of(tuning: Tuning) -> list[Figures]:
 
 def lines_read(tuning: Tuning) -> int:
     """Return how many calibration lines were read."""
-    return max((row.gate.lines for row in tuning.rows if row.gate), default=0)
+    return max((row.gate.lines + row.gate.apart for row in tuning.rows if row.gate), default=0)
 
 
 def part_of_key(tuning: Tuning, name: str) -> dict[str, Any]:
@@ -86,11 +74,9 @@ def part_of_key(tuning: Tuning, name: str) -> dict[str, Any]:
 
 
 def _figures(tuning: Tuning, number: int, baseline: Row | None) -> Figures:
-    row, choice, weights = tuning.rows[number], tuning.choice, tuning.question.weights
+    row, choice = tuning.rows[number], tuning.choice
     ratio = choice.ratios[number] if number < len(choice.ratios) else None
-    look = _weighed(weights, [row.look])
-    in_rounds = _weighed(weights, row.samples)
-    alone = row.samples if tuning.question.goal == "latency" else row.latency
+    alone = row.times if tuning.question.goal == "latency" else row.latency
     return Figures(
         number=number,
         row=row,
@@ -98,9 +84,9 @@ def _figures(tuning: Tuning, number: int, baseline: Row | None) -> Figures:
         place=choice.order.index(number) + 1 if number in choice.order else None,
         refusal=_refusal(tuning, number),
         ratio=ratio,
-        speed=ratio.median if ratio else _look_speed(weights, row, baseline),
-        ms=look if in_rounds is None else in_rounds,
-        alone_ms=_weighed(weights, alone),
+        speed=ratio.median if ratio else _screened_speed(row, baseline),
+        ms=statistics.median(row.times) if row.times else row.look,
+        alone_ms=statistics.median(alone) if alone else None,
     )
 
 
@@ -108,17 +94,8 @@ def _rank(figures: Figures) -> tuple[bool, int, bool, float]:
     return (not figures.won, _RANK[figures.row.outcome], figures.place is None, -(figures.speed or 0.0))
 
 
-def _weighed(weights: Sequence[float], rounds: Iterable[Sequence[float | None]]) -> float | None:
-    """Return the median over the rounds of the mean over the width ranges; None if nothing was timed."""
-    times = [means[0] for times in rounds if times and (means := mean_times(weights, times))]
-    return statistics.median(times) if times else None
-
-
-def _look_speed(weights: Sequence[float], row: Row, baseline: Row | None) -> float | None:
-    if baseline is None or not row.look or not baseline.look:
-        return None
-    means = mean_times(weights, baseline.look, row.look)
-    return means[0] / means[1] if means else None
+def _screened_speed(row: Row, baseline: Row | None) -> float | None:
+    return baseline.look / row.look if baseline is not None and row.look and baseline.look else None
 
 
 def _refusal(tuning: Tuning, number: int) -> str:

@@ -12,7 +12,6 @@ from ocrhpi.candidate import Verified
 from ocrhpi.display.figures import lines_read, part_of_key
 from ocrhpi.display.wording import beside_the_cpu, percent, plain, times
 from ocrhpi.tuning.gate import next_looser
-from ocrhpi.tuning.rows import RANGE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from ocrhpi.display.figures import Figures
     from ocrhpi.tuning.winners import Tuning
 
-__all__ = ["changed_texts", "conclusion", "legend", "origin", "read_again", "refused", "title", "what_runs"]
+__all__ = ["changed_texts", "conclusion", "legend", "origin", "read_again", "refused", "remarks", "title", "what_runs"]
 
 _FINGERPRINT = 16  # characters that tell models apart, as in the names of files
 
@@ -60,7 +59,7 @@ def legend(figures: Iterable[Figures]) -> Iterator[RenderableType]:
     """Yield what the marks in the table mean, of those that are there."""
     shown = [one for one in figures if one.row.outcome == "measured"]
     if any(one.left_early for one in shown):
-        yield Text("~ from its first look alone: it left before the rounds", style="dim")
+        yield Text("~ from screening alone: it left before the rounds", style="dim")
     if any(one.place is None for one in shown):
         yield Text("x measured, but may not run", style="dim")
 
@@ -75,6 +74,17 @@ def refused(figures: Iterable[Figures]) -> Iterator[RenderableType]:
         label = "may not run" if outcome == "measured" else outcome
         yield Text.assemble((f"{label}: ", "yellow"), ", ".join(map(repr, names)))
         yield _indented(Text(reason))
+
+
+def remarks(figures: Iterable[Figures]) -> Iterator[RenderableType]:
+    """Yield what is to be known of candidates although it decides nothing."""
+    for one in figures:
+        for remark in one.row.remarks:
+            yield Text.assemble(("remark: ", "yellow"), repr(plain(one.row.candidate.name)))
+            yield _indented(Text(plain(remark)))
+    apart = max((one.row.gate.apart for one in figures if one.row.gate), default=0)
+    if apart:
+        yield Text(f"{apart} lines whose text the model's vocabulary cannot spell were read, and decide nothing")
 
 
 def changed_texts(figures: Iterable[Figures]) -> Iterator[RenderableType]:
@@ -128,10 +138,8 @@ def conclusion(tuning: Tuning, path: Path | str | None, *, evidence: bool) -> It
     yield from _looser(tuning, evidence=evidence)
     load = tuning.load
     loads = f"; load of the machine {load[0]:.1f} before, {load[1]:.1f} at the end" if load else ""
-    yield Text(f"measured in {tuning.seconds:.0f} s on {lines_read(tuning)} lines{loads}", style="dim")
-    shares = zip(RANGE_NAMES, tuning.question.weights, strict=True)
-    widths = ", ".join(f"{100 * share:.0f} % {name}" for name, share in shares if share)
-    yield Text(f"widths in pixels that count: {widths}", style="dim")
+    quick = "; a quick look: 'ocrhpi tune' measures thoroughly" if tuning.quick else ""
+    yield Text(f"measured in {tuning.seconds:.0f} s on {lines_read(tuning)} lines{loads}{quick}", style="dim")
     if path is not None:
         yield Text(f"file: {path}", no_wrap=True, overflow="ignore")  # so that it can be copied
 

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.display.figures import figures_of, lines_read, part_of_key
-from ocrhpi.display.notes import changed_texts, conclusion, legend, origin, read_again, refused, title, what_runs
+from ocrhpi.display.notes import (
+    changed_texts,
+    conclusion,
+    legend,
+    origin,
+    read_again,
+    refused,
+    remarks,
+    title,
+    what_runs,
+)
 from ocrhpi.display.rows import rows_table
 
 if TYPE_CHECKING:
@@ -53,16 +63,16 @@ def tuning_json(tuning: Tuning, path: Path | str | None = None) -> dict[str, Any
     Returns:
         ``path``; ``created``; ``model`` (``name``, ``fingerprint``, ``path``); ``device``, ``machine``, ``engines`` and
         ``versions`` as in the key of the file; ``question`` as in the file; ``seconds``; ``load`` (before, at the end,
-        or null); ``lines``: number of calibration lines; ``winner``: its name; ``decided``; ``reason``;
+        or null); ``lines``: number of calibration lines; ``quick``: whether it was a quick look; ``winner``: its name;
+        ``decided``; ``reason``;
         ``next_policy``: null or ``accuracy``, ``name`` and ``gain``; and ``rows``, in the order of the table, each:
 
-        - ``name``, ``candidate``, ``outcome``, ``reason``, ``baseline``, ``effective``, ``gate``, ``load_s``,
-          ``first_call_ms``, ``peak_mib`` as in the file; what was not found out is null
+        - ``name``, ``candidate``, ``outcome``, ``reason``, ``remarks``, ``baseline``, ``effective``, ``gate``,
+          ``load_s``, ``first_call_ms``, ``peak_mib`` as in the file; what was not found out is null
         - ``winner``; ``place`` in which it may run, 1 for the winner, or null; ``refusal``: why it may not run
         - ``speed``: how many times as fast as normal mode, or null; ``interval``: [low, high], 95 %, and ``rounds``,
-          null and 0 where the speed is from the first look
-        - ``ms_per_line``, ``lines_per_s``: weighted over the width ranges; ``alone_ms``: of a line in a call of its
-          own; ``ms_by_width``: by width range
+          null and 0 where the speed is from screening
+        - ``ms_per_line``, ``lines_per_s``: of a stream; ``alone_ms``: of a line in a call of its own
     """
     choice, looser = tuning.choice, tuning.choice.next_policy
     winner_then = looser and tuning.rows[looser.row].candidate.name
@@ -79,6 +89,7 @@ def tuning_json(tuning: Tuning, path: Path | str | None = None) -> dict[str, Any
         "seconds": tuning.seconds,
         "load": content["load"],
         "lines": lines_read(tuning),
+        "quick": tuning.quick,
         "winner": tuning.rows[choice.winner].candidate.name,
         "decided": choice.decided,
         "reason": choice.reason,
@@ -88,7 +99,18 @@ def tuning_json(tuning: Tuning, path: Path | str | None = None) -> dict[str, Any
 
 
 def _row_json(one: Figures, content: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("candidate", "outcome", "reason", "baseline", "effective", "gate", "load_s", "first_call_ms", "peak_mib")
+    kept = (
+        "candidate",
+        "outcome",
+        "reason",
+        "remarks",
+        "baseline",
+        "effective",
+        "gate",
+        "load_s",
+        "first_call_ms",
+        "peak_mib",
+    )
     return {
         "name": one.row.candidate.name,
         **{name: content[name] for name in kept},
@@ -101,7 +123,6 @@ def _row_json(one: Figures, content: Mapping[str, Any]) -> dict[str, Any]:
         "ms_per_line": one.ms,
         "lines_per_s": None if one.ms is None else 1e3 / one.ms,
         "alone_ms": one.alone_ms,
-        "ms_by_width": one.ms_by_width,
     }
 
 
@@ -132,6 +153,7 @@ class _View:
         if self.evidence:
             yield from _apart(changed_texts(figures))
             yield from _apart(read_again(figures))
+            yield from _apart(remarks(figures))
             yield from _apart(what_runs(tuning))
         yield from _apart(conclusion(tuning, self.path, evidence=self.evidence))
 

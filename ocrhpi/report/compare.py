@@ -14,7 +14,7 @@ import numpy as np
 
 from ocrhpi.bench.rows import MODES
 from ocrhpi.report.conditions import machine_words, version_words
-from ocrhpi.report.figures import HIGH_PERFORMANCE, figures_of, line_times
+from ocrhpi.report.figures import HIGH_PERFORMANCE, figures_of
 from ocrhpi.tuning.choose import MARGIN, MIN_ROUNDS
 from ocrhpi.tuning.statistic import Ratio
 
@@ -161,7 +161,7 @@ def _changes(before: ModelFigures, after: ModelFigures) -> Iterator[Change]:
             model=before.name,
             mode=mode,
             engine=_measure(one.result.engine_ms, other.result.engine_ms if other else ()),
-            lines=_measure(line_times(before.row, one.result), line_times(after.row, other.result) if other else ()),
+            lines=_measure(one.result.samples, other.result.samples if other else ()),
             reason=reason,
         )
 
@@ -203,7 +203,6 @@ def _warnings(before: ModelFigures, after: ModelFigures) -> Iterator[str]:
         "aim of the tuning": (_aim(one), _aim(other)),
         "kind of weights": (one.weights, other.weights),
         "weights (fingerprint)": (one.fingerprint[:16], other.fingerprint[:16]),
-        "widths that count": (str(one.width_weights), str(other.width_weights)),
     }
     for name, (was, now) in facts.items():
         if was != now:

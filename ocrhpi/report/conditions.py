@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from ocrhpi.catalog import official_models
 from ocrhpi.display.wording import beside_the_cpu
-from ocrhpi.tuning.rows import RANGE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +73,6 @@ def _conditions(group: Sequence[ModelFigures], again: Sequence[ModelFigures]) ->
         "lines in a call of the engine alone": str(row.batch_size) if row.batch_size > 1 else "",
         "rounds": _rounds(group),
         "load of the machine": _load(group),
-        "widths in pixels, end to end": _widths(group),
         "calibration lines": f"{row.calibration} (the user's own)" if row.calibration else "",
         "high-performance mode": "; of other models ".join(dict.fromkeys(filter(None, map(_tuned, group)))),
         "measured": " to ".join(dict.fromkeys((days[0], days[-1]))),
@@ -107,17 +105,6 @@ def _load(group: Sequence[ModelFigures]) -> str:
         low, high = f"{min(values):.1f}", f"{max(values):.1f}"
         words.append(f"{when} {low}" if low == high else f"{when} {low} to {high}")
     return f"busy processes in the minute {' and '.join(words)} of each model"
-
-
-def _widths(group: Sequence[ModelFigures]) -> str:
-    """Return the widths that the times are weighed by; models of other image sizes have other ones."""
-    words = dict.fromkeys(_shares(model.row.width_weights) for model in group)
-    return "; of other models ".join(words)
-
-
-def _shares(weights: Sequence[float]) -> str:
-    shares = zip(RANGE_NAMES, weights, strict=True)
-    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in shares if share)
 
 
 def _tuned(model: ModelFigures) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ocrhpi.bench.rows import MODES
 from ocrhpi.display.table import tuning_json
-from ocrhpi.report.figures import HIGH_PERFORMANCE, line_times, verdict
+from ocrhpi.report.figures import HIGH_PERFORMANCE, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REPORT_FORMAT", "as_csv", "as_values"]
 
-REPORT_FORMAT: Final = "ocrhpi-report-1"
+REPORT_FORMAT: Final = "ocrhpi-report-2"
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -33,7 +33,7 @@ def as_values(models: Sequence[ModelFigures]) -> dict[str, Any]:
 
         - ``model``, ``weights``, ``fingerprint``, ``size_mib``, ``created``, ``seconds``, ``device``, ``threads``,
           ``machine``, ``versions``, ``load``, ``unstable``, ``batch_size``, ``budget_s``, ``precision``,
-          ``calibration``, ``width_weights``, ``accuracy`` as in its row
+          ``calibration``, ``accuracy`` as in its row
         - ``reason``: why there are no times; empty if there are
         - ``modes``: by name, each ``setup`` (its name or null), ``reason``, ``effective``, ``gate``, ``load_s``,
           ``peak_mib``; ``engine_ms``, ``line_ms``, ``lines_per_s``: medians or null; ``engine_rounds_ms``,
@@ -68,7 +68,7 @@ def _model_values(model: ModelFigures) -> dict[str, Any]:
     return {
         **row,
         "reason": model.reason,
-        "modes": {name: _mode_values(model, mode) for name, mode in model.modes.items()},
+        "modes": {name: _mode_values(mode) for name, mode in model.modes.items()},
         "engine_speeds": {mode: _ratio_values(ratio) for mode, ratio in model.engine_speeds.items()},
         "line_speeds": {mode: _ratio_values(ratio) for mode, ratio in model.line_speeds.items()},
         "published": _published_values(model),
@@ -76,7 +76,7 @@ def _model_values(model: ModelFigures) -> dict[str, Any]:
     }
 
 
-def _mode_values(model: ModelFigures, mode: ModeFigures) -> dict[str, Any]:
+def _mode_values(mode: ModeFigures) -> dict[str, Any]:
     result = mode.result.model_dump(mode="json")
     return {
         "setup": None if mode.result.setup is None else mode.result.setup.name,
@@ -85,7 +85,7 @@ def _mode_values(model: ModelFigures, mode: ModeFigures) -> dict[str, Any]:
         "line_ms": mode.line_ms,
         "lines_per_s": mode.lines_per_s,
         "engine_rounds_ms": result["engine_ms"],
-        "line_rounds_ms": line_times(model.row, mode.result),
+        "line_rounds_ms": list(mode.result.samples),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ocrhpi.catalog import official_models
-from ocrhpi.tuning.choose import MIN_ROUNDS, mean_times
+from ocrhpi.tuning.choose import MIN_ROUNDS
 from ocrhpi.tuning.statistic import paired_ratio
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.rows import GateResult
     from ocrhpi.tuning.statistic import Ratio
 
-__all__ = ["HIGH_PERFORMANCE", "ModeFigures", "ModelFigures", "Verdict", "figures_of", "line_times", "verdict"]
+__all__ = ["HIGH_PERFORMANCE", "ModeFigures", "ModelFigures", "Verdict", "figures_of", "verdict"]
 
 HIGH_PERFORMANCE: Mode = "high-performance"
 
@@ -40,7 +40,7 @@ class ModeFigures:
     Attributes:
         result: What was measured.
         engine_ms: Milliseconds per line of the engine alone: median of the rounds; None without times.
-        line_ms: Milliseconds per line from the image to the text, weighted over the width ranges; the same.
+        line_ms: Milliseconds per line of a stream, from the image to the text; the same.
     """
 
     result: ModeResult
@@ -165,47 +165,33 @@ def figures_of(rows: Iterable[BenchRow]) -> list[ModelFigures]:
     return [_model_figures(row) for row in ordered]
 
 
-def line_times(row: BenchRow, result: ModeResult) -> list[float]:
-    """Return milliseconds per line from the image to the text in each round, weighted over the width ranges."""
-    means = (mean_times(row.width_weights, times) for times in result.samples)
-    return [mean[0] for mean in means if mean]
-
-
 def _model_figures(row: BenchRow) -> ModelFigures:
     official = official_models().get(row.model)
     results = {result.mode: result for result in row.modes}
     high = results.get(HIGH_PERFORMANCE)
     normal = {mode: result for mode, result in results.items() if mode != HIGH_PERFORMANCE}
-    engine = {mode: _engine_speed(result, high) for mode, result in normal.items() if high}
-    lines = {mode: _line_speed(row, result, high) for mode, result in normal.items() if high}
+    engine = {
+        mode: _ratio(zip(result.engine_ms, high.engine_ms, strict=False)) for mode, result in normal.items() if high
+    }
+    lines = {mode: _ratio(zip(result.samples, high.samples, strict=False)) for mode, result in normal.items() if high}
     return ModelFigures(
         row=row,
-        modes={mode: _mode_figures(row, result) for mode, result in results.items()},
+        modes={mode: _mode_figures(result) for mode, result in results.items()},
         published=official.published if official else None,
         engine_speeds={mode: ratio for mode, ratio in engine.items() if ratio},
         line_speeds={mode: ratio for mode, ratio in lines.items() if ratio},
     )
 
 
-def _mode_figures(row: BenchRow, result: ModeResult) -> ModeFigures:
-    lines = line_times(row, result)
+def _mode_figures(result: ModeResult) -> ModeFigures:
     return ModeFigures(
         result=result,
         engine_ms=statistics.median(result.engine_ms) if result.engine_ms else None,
-        line_ms=statistics.median(lines) if lines else None,
+        line_ms=statistics.median(result.samples) if result.samples else None,
     )
 
 
-def _engine_speed(normal: ModeResult, high: ModeResult) -> Ratio | None:
-    """Return how many times as fast the second is, over the rounds that both have."""
-    return _ratio(zip(normal.engine_ms, high.engine_ms, strict=False))
-
-
-def _line_speed(row: BenchRow, normal: ModeResult, high: ModeResult) -> Ratio | None:
-    rounds = zip(normal.samples, high.samples, strict=False)
-    return _ratio((times[0], times[1]) for one in rounds if (times := mean_times(row.width_weights, *one)))
-
-
 def _ratio(rounds: Iterable[tuple[float, float]]) -> Ratio | None:
+    """Return how many times as fast the second is, over the rounds that both have."""
     pairs = list(rounds)
     return paired_ratio([one for one, _ in pairs], [other for _, other in pairs]) if pairs else None

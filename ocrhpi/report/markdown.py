@@ -130,10 +130,10 @@ def _modes_form(models: Sequence[ModelFigures]) -> Iterator[str]:
     yield (
         "Speed-ups are how many times as fast as a normal mode high-performance mode is: the median of the ratios of "
         "single rounds, with its bootstrap 95 % interval; where that holds 1, there is no difference beyond noise. "
-        "Lines/s are end to end, from the image in memory to the text, over the mix of widths below. The published "
-        "speed-up is PaddleOCR's, of the engine alone, against plain Paddle on other machines (CPU: Xeon Gold 6271C, "
-        "8 threads; GPU: T4). Texts equal: lines whose text is that of normal mode, in this benchmark and, in "
-        "brackets, when it was tuned."
+        "Lines/s are end to end, from the image in memory to the text, over a stream of lines of new widths. The "
+        "published speed-up is PaddleOCR's, of the engine alone, against plain Paddle on other machines (CPU: Xeon "
+        "Gold 6271C, 8 threads; GPU: T4). Texts equal: lines whose text is that of normal mode, in this benchmark "
+        "and, in brackets, when it was tuned."
     )
 
 

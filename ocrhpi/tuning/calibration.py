@@ -19,7 +19,7 @@ from ocrhpi.recognition.decoding import decode_image
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.inputs import DEFAULT_LIMITS, SUFFIXES, read_lines
 from ocrhpi.recognition.labels import read_labels
-from ocrhpi.tuning.rows import RANGE_NAMES, range_of
+from ocrhpi.tuning.stream import LineStream, recurring_widths
 from ocrhpi.values import UnreadableLine
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class CalibrationSet:
         directory: The user's folder, absolute; None for the shipped lines.
         lines: All lines, the user's first. The shipped ones are in such an order that any number of the first of them
             stand for all: their widths, scripts and difficulties are in the same shares.
-        own: How many of the first lines the weights are taken from: all, or without the shipped ones that were added.
+        own: How many of the first lines are timed: all, or without the shipped ones that were added.
         skipped: Why images of the folder are left out, a sentence each that names the file.
     """
 
@@ -88,19 +88,17 @@ class CalibrationSet:
         """``shipped``, or the user's folder."""
         return self.directory or "shipped"
 
-    def range_numbers(self, spec: InputSpec) -> tuple[tuple[int, ...], ...]:
-        """Return for each width range of `ocrhpi.tuning.rows.RANGE_NAMES` the numbers of the lines in it."""
-        ranges: list[list[int]] = [[] for _ in RANGE_NAMES]
-        for number, line in enumerate(self.lines):
-            height, width = line.pixels.shape[:2]
-            ranges[range_of(line_geometry(width, height, spec).padded_width)].append(number)
-        return tuple(map(tuple, ranges))
+    def stream(self, spec: InputSpec, *, seed: int = 0) -> LineStream:
+        """Return a stream of these lines: of the user's alone, however few, else of the shipped ones.
 
-    def weights(self, spec: InputSpec) -> tuple[float, float, float, float]:
-        """Return the share of each width range among the user's lines, however few; without any, among the shipped."""
-        counts = [sum(number < self.own for number in numbers) for numbers in self.range_numbers(spec)]
-        first, second, third, fourth = (count / self.own for count in counts)
-        return first, second, third, fourth
+        Of the user's lines those keep their width that another one has, too: such widths recur in use.
+        """
+        lines = [line.pixels for line in self.lines[: self.own]]
+        recurring: Sequence[int] = ()
+        if self.directory is not None:
+            sizes = (line.shape[:2] for line in lines)
+            recurring = recurring_widths([line_geometry(width, height, spec).resized_width for height, width in sizes])
+        return LineStream(lines, recurring=recurring, seed=seed)
 
 
 def load_calibration(directory: Path | str | None = None, *, limit: int = MOST_LINES) -> CalibrationSet:
@@ -111,8 +109,8 @@ def load_calibration(directory: Path | str | None = None, *, limit: int = MOST_L
     unknown text. Of more than ``limit`` images an evenly spread sample is taken, the same each time; of a file of
     several pages, the first ones for which there is room. Images that cannot be read are left out and reported.
 
-    A folder with fewer than `MIN_LINES` readable lines is filled up with shipped ones: they are gated on and timed as
-    well, but how much each width range counts follows from the user's lines alone.
+    A folder with fewer than `MIN_LINES` readable lines is filled up with shipped ones: they are gated on as well, but
+    what is timed are the user's lines alone.
 
     Args:
         directory: The user's folder; None for the shipped lines.

@@ -33,7 +33,8 @@ __all__ = ["CandidateList", "default_device", "list_candidates"]
 _PADDLE = "paddle"
 _THREADED = ("paddle", "openvino", "onnxruntime")
 _BY_CUDA = ("paddle", "onnxruntime")
-_LIKELY = 2  # of each engine, so many settings that read the same text, and low precisions, come before the others
+_LIKELY = 3
+_FOR_SEVERAL_BATCHES = ("hint", "streams", "requests")  # options that change nothing for one line at a time
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class CandidateList:
         left_out: Rows of what cannot be tried here, with the reasons.
         engines: Version of each engine that is registered; None: not installed.
         plans: Precision -> digest of the plan that says which layers have it.
+        likely: Those of the candidates that have won on machines like this one: what a quick tuning tries.
     """
 
     baseline: Candidate
@@ -53,6 +55,7 @@ class CandidateList:
     left_out: tuple[Row, ...]
     engines: Mapping[str, str | None] = field(default_factory=dict)
     plans: Mapping[str, str] = field(default_factory=dict)
+    likely: tuple[Candidate, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -83,6 +86,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     device: str,
     goal: Goal,
     *,
+    accuracy: str = "identical",
     threads: int | None = None,
     grids: Path | str | None = None,
     backend: str | None = None,
@@ -98,6 +102,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
         model: The model.
         device: ``cpu`` or ``gpu:INDEX``.
         goal: For ``latency`` lines come one at a time, so that batch sizes make no difference.
+        accuracy: Policy: where text may change, what changes it comes first.
         threads: CPU threads that every candidate may use; None: the usable cores.
         grids: Folder of the user's own ``<backend>.yaml``; each takes the place of the shipped one.
         backend: Try this one alone, beside normal mode.
@@ -139,7 +144,16 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
             columns.append(column)
     # One of each engine at a time: if time runs out, every engine has had its best chance.
     in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]
-    candidates = _by_chance([candidate for candidate in _distinct(in_turns) if candidate != baseline], baseline)
+    fitting = [candidate for candidate in _distinct(in_turns) if candidate != baseline]
+    prior = [
+        _from_entry(
+            entry["backend"], device, goal, entry, {**_threads_of(entry["backend"], threads), **(options or {})}
+        )
+        for entry in _prior(machine, kind, goal, accuracy)
+    ]
+    likely = [candidate for candidate in _distinct(prior) if candidate in fitting]
+    others = [candidate for candidate in fitting if candidate not in likely]
+    candidates = [*likely, *_by_chance(others, baseline, accuracy)]
     if on_gpu and baseline.device != device and not candidates:
         reasons = "; ".join(f"{row.candidate.name}: {row.reason}" for row in left_out)
         raise OptionError("device", f"received {device!r}, but nothing here runs on it: {reasons}")
@@ -148,7 +162,8 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     engines = {name: availability(spec).version for name, spec in specs.items()}
     if on_gpu:
         engines |= gpu_packages()
-    return CandidateList(baseline, tuple(candidates), tuple(left_out), engines, plans.digests)
+    likely = [candidate for candidate in likely if candidate in candidates] or candidates[:_LIKELY]
+    return CandidateList(baseline, tuple(candidates), tuple(left_out), engines, plans.digests, tuple(likely))
 
 
 def _of_precision(candidates: Sequence[Candidate], precision: str, left_out: Sequence[Row]) -> list[Candidate]:
@@ -203,25 +218,33 @@ def _able(
     return able, list(rows.values())
 
 
-def _by_chance(candidates: Sequence[Candidate], baseline: Candidate) -> list[Candidate]:
+def _by_chance(candidates: Sequence[Candidate], baseline: Candidate, accuracy: str) -> list[Candidate]:
     """Sort by how likely it is that they win, since time may run out.
 
-    First the best settings of each other engine that read the same text; then its best low precisions, which may be
-    twice as fast, and of which verification makes the same text; then the other settings.
+    First the best setting of each other engine that the policy lets pass; then, where it lets no text change, the best
+    low precisions, of which verification makes the same text; then the other settings, as the grids have them.
     """
     places: Counter[tuple[str, bool]] = Counter()
     ranks = {}
     for candidate in candidates:
-        kind = (candidate.backend, candidate.same_text)
-        # Another setting of the same engine seldom beats another engine; other widths gain less than other precisions.
-        own, other_widths = candidate.backend == baseline.backend, candidate.batching in {"natural", "rounded"}
-        likely = places[kind] < _LIKELY and not (own or other_widths)
-        if candidate.same_text:
-            ranks[candidate.name] = 0 if likely else 2 + own
-        else:
-            ranks[candidate.name] = 1 if likely else 4
-        places[kind] += not other_widths
+        wanted = candidate.same_text == (accuracy == "identical")
+        kind = (candidate.backend, wanted)
+        own = candidate.backend == baseline.backend  # another setting of it seldom beats another engine
+        first = places[kind] < (1 if wanted else 2)
+        ranks[candidate.name] = 2 * (own or not first) + (not wanted)
+        places[kind] += 1
     return sorted(candidates, key=lambda candidate: ranks[candidate.name])
+
+
+def _prior(machine: Mapping[str, Any], kind: str, goal: Goal, accuracy: str) -> Sequence[Mapping[str, Any]]:
+    """Return the entries that have won on machines of this class, see ``backend_configs/prior.yaml``."""
+    if kind != "cpu":
+        return ()
+    classes = _load_yaml(_shipped_grids() / "prior.yaml")
+    flags = machine.get("cpu_flags") or ()
+    found = next(one for one in classes if not one["flag"] or one["flag"] in flags)
+    entries: Sequence[Mapping[str, Any]] = found[goal]["identical" if accuracy == "identical" else "other"]
+    return entries
 
 
 def _threads_of(backend: str, threads: int | None) -> dict[str, Any]:
@@ -256,14 +279,18 @@ def _shipped_grids() -> Path:
 
 
 def _read_grid(path: Path, kind: str) -> Sequence[Mapping[str, Any]]:
-    try:
-        grid = yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionError("backend_configs", f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    grid = _load_yaml(path)
     entries = grid.get(kind, []) if isinstance(grid, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise OptionError("backend_configs", f"{path}: expected a list of candidates under {kind!r}")
     return entries
+
+
+def _load_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
+    try:
+        return yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise OptionError("backend_configs", f"{path} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _from_entry(
@@ -273,10 +300,12 @@ def _from_entry(
         candidate = parse_options(Candidate, {**entry, "backend": backend, "device": device})
     except OptionError as error:
         raise OptionError("backend_configs", f"grid of {backend!r}, entry {dict(entry)}: {error}") from error
-    update: dict[str, Any] = {"options": {**candidate.options, **options}}
+    update: dict[str, Any] = {}
+    own = candidate.options
     if goal == "latency":
         update["batch_size"] = 1
-    return candidate.model_copy(update=update)
+        own = {name: value for name, value in own.items() if name not in _FOR_SEVERAL_BATCHES}
+    return candidate.model_copy(update={**update, "options": {**own, **options}})
 
 
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -7,7 +7,6 @@ noise. Noise is never an error: it is a choice that is not decided.
 
 from __future__ import annotations
 
-import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.question import Question
     from ocrhpi.tuning.rows import Row
 
-    Samples = Sequence[tuple[float | None, ...]]
-
-__all__ = ["MARGIN", "MIN_ROUNDS", "Choice", "Looser", "choose", "mean_times"]
+__all__ = ["MARGIN", "MIN_ROUNDS", "Choice", "Looser", "choose"]
 
 MARGIN = 0.02
 """A gain of a smaller share than this is none: it is not worth leaving normal mode, or a simpler candidate."""
@@ -125,7 +122,7 @@ class _Race:
         baselines = [number for number, row in enumerate(rows) if row.baseline]
         if len(baselines) != 1:
             raise ValueError(f"expected exactly one row that is the baseline, got {len(baselines)}")
-        ratios = tuple(_speed(row, rows[baselines[0]], question) for row in rows)
+        ratios = tuple(_speed(row, rows[baselines[0]]) for row in rows)
         return cls(rows, question, baselines[0], ratios)
 
     def name(self, number: int) -> str:
@@ -167,7 +164,7 @@ class _Race:
 
         With too few rounds of their own, their ratios to the baseline tell; the interval is then the widest possible.
         """
-        direct = _speed(self.rows[number], self.rows[other], self.question)
+        direct = _speed(self.rows[number], self.rows[other])
         one, two = self.ratios[number], self.ratios[other]
         if one is None or two is None or (direct and direct.rounds >= MIN_ROUNDS):
             return direct
@@ -283,28 +280,12 @@ def _broken_bound(row: Row, question: Question) -> str:
 
 def _latency_ms(row: Row, question: Question) -> float | None:
     """Return the milliseconds of a line in a call of its own: the median of the rounds."""
-    rounds: Samples = row.samples if question.goal == "latency" else row.latency
-    times = [times[0] for samples in rounds if (times := mean_times(question.weights, samples))]
+    times = row.times if question.goal == "latency" else row.latency
     return statistics.median(times) if times else None
 
 
-def _speed(row: Row, other: Row, question: Question) -> Ratio | None:
+def _speed(row: Row, other: Row) -> Ratio | None:
     """Return how many times as fast as another a row is; None if they share no round."""
     first = max(row.first_round, other.first_round)
-    shared = zip(row.samples[first - row.first_round :], other.samples[first - other.first_round :], strict=False)
-    pairs = [times for samples in shared if (times := mean_times(question.weights, *samples))]
-    return paired_ratio([theirs for _, theirs in pairs], [own for own, _ in pairs]) if pairs else None
-
-
-def mean_times(weights: Sequence[float], *samples: Sequence[float | None]) -> tuple[float, ...] | None:
-    """Return milliseconds per line of one or more rows in one round: the mean over the width ranges, weighted.
-
-    A range that one of the rows has no sample of is left out for all of them, and the others stand for it.
-    None if nothing can be told.
-    """
-    shared = [(weight, times) for weight, *times in zip(weights, *samples, strict=True) if None not in times]
-    share = sum(weight for weight, _ in shared)
-    if not share:
-        return None
-    means = tuple(sum(weight * times[row] for weight, times in shared) / share for row in range(len(samples)))
-    return means if all(0 < mean < math.inf for mean in means) else None
+    shared = list(zip(row.times[first - row.first_round :], other.times[first - other.first_round :], strict=False))
+    return paired_ratio([theirs for _, theirs in shared], [own for own, _ in shared]) if shared else None

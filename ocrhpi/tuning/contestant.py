@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi.candidate import Verified
 from ocrhpi.children.child import Child, ChildFailed
 from ocrhpi.tuning.gate import ReadLine
-from ocrhpi.tuning.rows import Row
+from ocrhpi.tuning.rows import PROMISED_LINES, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from ocrhpi.candidate import Setup
@@ -29,8 +31,8 @@ _DOING = {
     "prepare": "exporting",
     "load": "loading",
     "texts": "reading",
-    "time_call": "reading",
-    "time_lines": "reading",
+    "time_stream": "reading",
+    "meet": "meeting shapes",
     "time_engine": "running the engine",
     "memory": "asking for its memory",
 }
@@ -41,7 +43,8 @@ _SLOWEST = 10.0  # times as slow as normal mode: what takes longer hangs
 _LEAST_LIMIT_S = 10.0
 _UNKNOWN_LIMIT_S = 600.0
 _SETTLED = 0.95
-_WARM_UPS = 3
+_SHUFFLED = 32  # lines that are read twice, in different batches
+_ROUNDS_FROM = 100_000  # place in the stream; what is before is for screening
 
 # The parent's module search path, so that the child finds the same package and the same plug-ins.
 _PROGRAM = "import sys; sys.path[:] = {path!r}; from ocrhpi.tuning.worker import main; main()"
@@ -60,7 +63,10 @@ class Job:
         calibration_dir: The user's lines, see `ocrhpi.tuning.calibration.load_calibration`.
         cache_dir: Where exports are kept.
         goal: Which kind of call is timed.
-        sample: For each width range, the numbers of the calibration lines that are timed.
+        call_lines: Lines of the stream that a round reads.
+        passes: Passes of a first look at most.
+        repeats: Whether all rounds read the part that was read at screening, whose shapes are met then.
+        order: Numbers of the calibration lines in the order in which they are read; empty: as they are.
         logs: Directory for what the processes print.
     """
 
@@ -68,8 +74,17 @@ class Job:
     calibration_dir: str | None
     cache_dir: Path | None
     goal: Goal
-    sample: tuple[tuple[int, ...], ...]
+    call_lines: int
     logs: Path
+    passes: int = 3
+    repeats: bool = False
+    order: tuple[int, ...] = ()
+
+    def part(self, number: int) -> tuple[int, int]:
+        """Return from where to where round ``number`` reads the stream, in lines."""
+        if self.repeats:
+            return 0, self.call_lines
+        return _ROUNDS_FROM + number * self.call_lines, _ROUNDS_FROM + (number + 1) * self.call_lines
 
 
 @dataclass(eq=False)
@@ -83,10 +98,13 @@ class Contestant:
         baseline: Whether it is normal mode.
         reading: What it read on the calibration lines so far.
         gate: How that compares with the reference.
-        look: Milliseconds per line in each width range, in the first look.
+        remarks: What is to be known of it although it decides nothing.
+        look: Milliseconds per line at screening.
         samples: The same in each round.
-        latency: The same in rounds of one line a call, where these are asked for besides.
+        first_sight_ms: As in `ocrhpi.tuning.rows.Row`.
+        latency: As ``samples``, of one line a call, where that is asked for besides.
         first_round: Number of the round of its first sample.
+        every: Of a round it reads every so many lines, by width, which have about the same mix of widths.
         reason: Why it was rejected, or left the race; empty while it is in it.
         rejected: Whether it failed, or ran otherwise than asked.
         peak_mib: Largest resident set of its process in MiB.
@@ -98,29 +116,36 @@ class Contestant:
     baseline: bool = False
     reading: list[ReadLine] = field(default_factory=list)
     gate: GateResult | None = None
-    look: tuple[float | None, ...] = ()
-    samples: list[tuple[float | None, ...]] = field(default_factory=list)
-    latency: list[tuple[float | None, ...]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    look: float | None = None
+    samples: list[float] = field(default_factory=list)
+    first_sight_ms: float = 0.0
+    latency: list[float] = field(default_factory=list)
     first_round: int = 0
+    every: int = 1
     reason: str = ""
     rejected: bool = False
     peak_mib: float | None = None
     _facts: dict[str, Any] = field(default_factory=dict)
     _child: Child | None = None
+    _prepared: bool = False
 
     @property
     def racing(self) -> bool:
         """Whether its process lives and it was neither rejected nor left behind."""
         return self._child is not None and not self.reason
 
-    def start(self, baseline: Contestant | None) -> None:
-        """Start the process, export what is missing, load the engine, read a line; check what really runs.
-
-        Raises:
-            Rejected: It could not, or runs otherwise than asked.
-        """
+    def spawn(self) -> None:
+        """Start the process, which ends with the thread that starts it."""
         command = [sys.executable, "-c", _PROGRAM.format(path=sys.path)]
         self._child = Child(command, self.job.logs / f"{self.number}.log")
+
+    def prepare(self) -> None:
+        """Export what is missing; may run while others read, but not while they are timed.
+
+        Raises:
+            Rejected: It could not.
+        """
         self._ask(
             "prepare",
             _PREPARE_S,
@@ -130,10 +155,22 @@ class Contestant:
             calibration_dir=self.job.calibration_dir,
             cache_dir=None if self.job.cache_dir is None else str(self.job.cache_dir),
         )
+        self._prepared = True
+
+    def start(self, baseline: Contestant | None) -> None:
+        """Prepare, if that is not done; load the engine, read a line, and check what really runs.
+
+        Raises:
+            Rejected: It could not, or runs otherwise than asked.
+        """
+        if self._child is None:
+            self.spawn()
+        if not self._prepared:
+            self.prepare()
         on_gpu = (getattr(self.setup, "device", None) or "cpu").startswith("gpu")
         self._facts = self._ask("load", _LOAD_GPU_S if on_gpu else _LOAD_S)
         self._check_effective(self._facts["effective"])
-        self._facts["first_call_ms"] = self._ask("time_call", self._limit([0], baseline), numbers=[0])["ms"]
+        self._facts["first_call_ms"] = self._time((0, 1), baseline, alone=True)
 
     def read_to(self, stop: int, baseline: Contestant | None) -> None:
         """Read the calibration lines up to ``stop``, those that were not read yet.
@@ -141,44 +178,93 @@ class Contestant:
         Raises:
             Rejected: It failed.
         """
-        start = len(self.reading)
-        if start < stop:
-            limit = self._limit(range(start, stop), baseline)
-            read = self._ask("texts", limit, start=start, stop=stop)
+        numbers = self._numbers(range(len(self.reading), stop))
+        if numbers:
+            read = self._ask(
+                "texts", self._limit(len(numbers), baseline), numbers=numbers, margins=not self.setup.same_text
+            )
             self.reading += [ReadLine(text, score, margin) for text, score, margin in read]
         self.peak_mib = self._ask("memory", _LEAST_LIMIT_S)
 
+    def read_shuffled(self, baseline: Contestant | None) -> None:
+        """Read the first lines again beside other lines: text that depends on the batch is a fault, or a remark.
+
+        That the text of a line depends on that line alone is a promise of what computes in FP32 and of what verifies.
+        A low precision may round a line otherwise beside others.
+
+        Raises:
+            Rejected: It failed, or broke that promise.
+        """
+        places = list(range(min(_SHUFFLED, len(self.reading))))
+        random.Random(0).shuffle(places)  # noqa: S311 - not for secrets
+        read = self._ask("texts", self._limit(len(places), baseline), numbers=self._numbers(places), margins=False)
+        pairs = [(self.reading[place].text, text) for place, (text, _, _) in zip(places, read, strict=True)]
+        differing = [pair for pair in pairs if pair[0] != pair[1]]
+        if not differing:
+            return
+        told = f"it read {differing[0][0]!r} and, beside other lines, {differing[0][1]!r} on the same line"
+        if self.setup.same_text or isinstance(self.setup, Verified):
+            raise Rejected(told)
+        self.remarks.append(f"{len(differing)} of {len(places)} texts depend on the lines beside them: {told}")
+
     def take_first_look(self, baseline: Contestant | None) -> None:
-        """Time the sample until it gets no faster, at most three times; keep the fastest pass.
+        """Time a part of the stream until it gets no faster, a few times at most; keep the fastest pass.
 
-        Raises:
-            Rejected: It failed, or reads a line differently from one call to the next.
-        """
-        passes = [self._time_sample(self.job.goal, baseline)]
-        while len(passes) < _WARM_UPS:
-            passes.append(self._time_sample(self.job.goal, baseline))
-            if _total(passes[-1]) > _SETTLED * _total(passes[-2]):
-                break
-        self.look = min(passes, key=_total)
-
-    def time_round(self, number: int, baseline: Contestant | None) -> None:
-        """Time the sample once, for round ``number``.
-
-        Raises:
-            Rejected: It failed, or reads a line differently from one call to the next.
-        """
-        sample = self._time_sample(self.job.goal, baseline)
-        if not self.samples:
-            self.first_round = number
-        self.samples.append(sample)
-
-    def time_latency(self, baseline: Contestant | None) -> None:
-        """Time the sample once more, one line a call.
+        Where shapes have no end, each pass reads another part, so that widths are new in all of them; where they have,
+        the first pass meets them, so there is a second one.
 
         Raises:
             Rejected: It failed.
         """
-        self.latency.append(self._time_sample("latency", baseline))
+        lines = self.job.call_lines
+        passes: list[float] = []
+        endless = self._facts["endless_shapes"]
+        while len(passes) < max(self.job.passes, 1 if endless else 2):
+            start = len(passes) * lines if endless else 0
+            passes.append(self._time((start, start + lines), baseline))
+            if len(passes) > 1 and passes[-1] > _SETTLED * passes[-2]:
+                break
+        self.look = min(passes)
+
+    def meet_shapes(self, rounds: int, baseline: Contestant | None, *, alone: bool = False) -> None:
+        """Meet the shapes of so many rounds, so that these run at the pace of a stream that has gone on for long.
+
+        What that costs is spread over the first lines of a stream, and added to the times of the rounds.
+
+        Args:
+            rounds: How many.
+            baseline: As elsewhere.
+            alone: Also meet those of one line a call, which does not count.
+
+        Raises:
+            Rejected: It failed.
+        """
+        if not self._facts["endless_shapes"]:
+            parts = [self.job.part(number) for number in range(rounds)]
+            limit = self._limit(2 * rounds * self.job.call_lines, baseline)
+            cost = self._ask("meet", limit, parts=parts, alone=self.job.goal == "latency")
+            self.first_sight_ms = cost / PROMISED_LINES
+            if alone:
+                self._ask("meet", limit, parts=parts, alone=True)
+
+    def time_round(self, number: int, baseline: Contestant | None) -> None:
+        """Time the part of the stream that round ``number`` reads.
+
+        Raises:
+            Rejected: It failed.
+        """
+        sample = self._time(self.job.part(number), baseline, every=self.every)
+        if not self.samples:
+            self.first_round = number
+        self.samples.append(sample)
+
+    def time_latency(self, number: int, baseline: Contestant | None) -> None:
+        """Time the same part, one line a call.
+
+        Raises:
+            Rejected: It failed.
+        """
+        self.latency.append(self._time(self.job.part(number), baseline, alone=True, every=self.every))
 
     def time_engine(self, calls: int, lines: int = 1) -> list[float]:
         """Return the milliseconds per line of calls of the engine alone, with ``lines`` of the model's base width.
@@ -220,32 +306,31 @@ class Contestant:
             load_s=self._facts.get("load_s"),
             first_call_ms=self._facts.get("first_call_ms"),
             peak_mib=self.peak_mib,
+            remarks=tuple(self.remarks),
             look=self.look,
             first_round=self.first_round,
             samples=tuple(self.samples),
+            first_sight_ms=self.first_sight_ms,
             latency=tuple(self.latency),
         )
 
-    def _time_sample(self, goal: Goal, baseline: Contestant | None) -> tuple[float | None, ...]:
-        return tuple(self._time_range(goal, numbers, baseline) for numbers in self.job.sample)
+    def _numbers(self, places: Iterable[int]) -> list[int]:
+        """Return the numbers of the calibration lines in these places of the order of reading."""
+        return [self.job.order[place] if self.job.order else place for place in places]
 
-    def _time_range(self, goal: Goal, numbers: Sequence[int], baseline: Contestant | None) -> float | None:
-        if not numbers:
-            return None
-        command = "time_call" if goal == "throughput" else "time_lines"
-        timed = self._ask(command, self._limit(numbers, baseline), numbers=list(numbers))
-        for number, text in zip(numbers, timed["texts"], strict=True):
-            before = self.reading[number].text if number < len(self.reading) else text
-            if text != before:
-                raise Rejected(f"it read {before!r} and, beside other lines, {text!r} on the same line")
-        return float(timed["ms"])
+    def _time(
+        self, part: tuple[int, int], baseline: Contestant | None, *, alone: bool = False, every: int = 1
+    ) -> float:
+        start, stop = part
+        asked = {"start": start, "stop": stop, "alone": alone or self.job.goal == "latency", "every": every}
+        ms: float = self._ask("time_stream", self._limit(stop - start, baseline), **asked)
+        return ms
 
-    def _limit(self, numbers: Sequence[int], baseline: Contestant | None) -> float:
+    def _limit(self, lines: int, baseline: Contestant | None) -> float:
         """Seconds that reading so many lines may take."""
-        known = [ms for ms in baseline.look if ms is not None] if baseline else []
-        if not known:
+        if baseline is None or baseline.look is None:
             return _UNKNOWN_LIMIT_S
-        return max(_LEAST_LIMIT_S, _SLOWEST * len(numbers) * max(known) / 1e3)
+        return max(_LEAST_LIMIT_S, _SLOWEST * lines * baseline.look / 1e3)
 
     def _ask(self, command: str, limit: float, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         assert self._child is not None  # noqa: S101 - started, and racing
@@ -260,7 +345,3 @@ class Contestant:
         device = getattr(self.setup, "device", None)
         if device is not None and effective["device"] != device:
             raise Rejected(f"asked for {device}, it runs on {effective['device']}")
-
-
-def _total(times: Sequence[float | None]) -> float:
-    return sum(ms for ms in times if ms is not None)

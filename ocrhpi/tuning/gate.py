@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -11,21 +11,26 @@ from ocrhpi.tuning.rows import Change, GateResult
 from ocrhpi.tuning.statistic import paired_rate_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 __all__ = [
+    "MIN_DECIDING",
     "POLICIES_BY_STRICTNESS",
     "KnownLine",
     "ReadLine",
     "can_write",
     "compare",
     "failure",
+    "known_lines",
     "next_looser",
     "passes",
 ]
 
 POLICIES_BY_STRICTNESS = ("identical", "no-loss")
 """The policies that take no number, the strictest first."""
+
+MIN_DECIDING = 20
+"""Least number of lines that decide: equal text on a handful says little."""
 
 _EXAMPLES = 5
 _NO_LABELS = "it needs lines of known text that the model can write, and there are none"
@@ -38,10 +43,12 @@ class KnownLine:
     Attributes:
         name: What tells it from the others.
         text: What is written on it; None where that is not known.
+        decides: Whether it counts; see `known_lines`.
     """
 
     name: str
     text: str | None = None
+    decides: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,9 @@ def compare(
 ) -> GateResult:
     """Compare what a candidate read with what the reference read, and both with the known texts.
 
-    Texts are compared as they are, code point by code point. Accuracy is counted over the labelled lines: those of
-    known text, not empty, that the labels can write; on others an error says nothing about the candidate.
+    Texts are compared as they are, code point by code point. Lines that do not decide are counted apart. Accuracy is
+    counted over the labelled lines: those of known text, not empty, that the labels can write; on others an error says
+    nothing about the candidate.
 
     Args:
         lines: The calibration lines.
@@ -77,7 +85,9 @@ def compare(
     Raises:
         ValueError: The three are not equally many.
     """
-    together = list(zip(lines, reference, read, strict=True))
+    every = list(zip(lines, reference, read, strict=True))
+    together = [one for one in every if one[0].decides]
+    apart = [(right, got) for line, right, got in every if not line.decides]
     changes = [
         Change(line=line.name, expected=right.text, read=got.text)
         for line, right, got in together
@@ -92,9 +102,28 @@ def compare(
         lines=len(together),
         changed=len(changes),
         examples=tuple(islice(changes, _EXAMPLES)),
+        apart=len(apart),
+        apart_changed=sum(right.text != got.text for right, got in apart),
         score_difference=max(differences, default=0.0),
     )
     return result.model_copy(update=_accuracy(labelled)) if labelled else result
+
+
+def known_lines(named_texts: Iterable[tuple[str, str | None]], labels: Collection[str]) -> list[KnownLine]:
+    """Return the lines of a gate, from their names and texts.
+
+    A line whose known text the labels cannot write decides nothing: what a model reads in a script that it does not
+    know is noise, and flips with any rounding. If fewer than `MIN_DECIDING` would be left, all lines decide.
+
+    Args:
+        named_texts: Name and known text of each line.
+        labels: What the classes of the model stand for, `ocrhpi.model.Model.labels`.
+    """
+    known = frozenset(labels)
+    lines = [KnownLine(name, text, text is None or can_write(text, known)) for name, text in named_texts]
+    if sum(line.decides for line in lines) >= MIN_DECIDING:
+        return lines
+    return [replace(line, decides=True) for line in lines]
 
 
 def can_write(text: str, labels: Collection[str]) -> bool:

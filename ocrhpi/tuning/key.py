@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TUNING_VERSION", "differences", "key_of"]
 
-TUNING_VERSION = 1
+TUNING_VERSION = 2
 """Part of the key; to be raised with every change of how candidates are made, read, timed or chosen."""
 
 _SENTENCES = {
@@ -40,7 +40,7 @@ def key_of(
         machine: As `ocrhpi.machine.describe_machine` says.
         engines: Version of each registered backend's engine, None if it is not installed.
         grid: Digest of the option grids.
-        question: What was asked. Its weights are left out, since they follow from the calibration lines.
+        question: What was asked.
         calibration: Digest of the calibration lines.
         device: Device asked for.
         versions: Of what else takes part: ``ocrhpi``, ``exporter``. `TUNING_VERSION` is added.
@@ -51,7 +51,7 @@ def key_of(
         "device": device,
         "engines": engines,
         "grid": grid,
-        "question": question.model_dump(exclude={"weights"}),
+        "question": question.model_dump(),
         "calibration": calibration,
         "versions": {**versions, "tuning": TUNING_VERSION},
     }

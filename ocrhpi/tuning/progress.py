@@ -1,4 +1,4 @@
-"""How far a tuning is: what watchers are told, and the clock that the budget is counted by."""
+"""How much a tuning measures, the clock that its budget is counted by, and what watchers are told of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["Budget", "Step", "Watcher"]
+from ocrhpi.tuning.choose import MIN_ROUNDS
+
+__all__ = ["QUICK", "THOROUGH", "Budget", "Effort", "Step", "Watcher"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,50 @@ class Budget:
     def left(self, share: float = 1.0) -> float:
         """Return the seconds left of the first ``share`` of it, at least 0."""
         return max(0.0, share * self.seconds - self.spent)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        reference_share: Share of the budget for reading the reference: of a slow model, fewer lines.
+        most_lines: Lines of the gate at most.
+        call_lines: Lines of the stream that a round reads, where the model is quick enough for `round_share`.
+        round_share: Share of the budget that a round of normal mode, or of the best candidate, may take.
+        screening_share: Share of the budget after which no further candidate is started.
+        others: Candidates that are screened although the policy does not let them pass: for verification, and to say
+            what another policy would give.
+        passes: Passes of a first look at most.
+        careful: Whether candidates read lines again beside other lines, and rounds read new parts of the stream, whose
+            shapes are met before. Else all read one part, which favours normal mode if anything.
+        least: Candidates that are screened whatever the budget.
+        kept: Candidates that are timed in rounds, of those that pass.
+        rounds: Rounds at most.
+    """
+
+    reference_share: float = 0.18
+    most_lines: int = 10_000
+    call_lines: int = 64
+    round_share: float = 0.03
+    screening_share: float = 0.5
+    others: int = 3
+    passes: int = 2
+    careful: bool = True
+    least: int = 0
+    kept: int = 3
+    rounds: int = 15
+
+
+THOROUGH = Effort()
+QUICK = Effort(
+    most_lines=24,
+    call_lines=32,
+    screening_share=0.4,
+    others=0,
+    passes=1,
+    careful=False,
+    least=1,
+    kept=2,
+    rounds=MIN_ROUNDS,
+)

@@ -43,7 +43,6 @@ class Question(Options):
         max_memory_mib: Nor those whose process takes more.
         accuracy: How equal the text must stay.
         threads: CPU threads that every candidate may use; None: the usable cores.
-        weights: Share of lines in each width range of `ocrhpi.tuning.rows.RANGE_NAMES`; they add up to 1.
     """
 
     goal: Goal = "throughput"
@@ -51,4 +50,3 @@ class Question(Options):
     max_memory_mib: Annotated[float, Field(gt=0)] | None = None
     accuracy: Accuracy = "identical"
     threads: Annotated[int, Field(ge=1)] | None = None
-    weights: tuple[float, float, float, float] = (0.7, 0.15, 0.1, 0.05)

@@ -1,17 +1,19 @@
-"""The contestants of a tuning, from the first look to the last round."""
+"""The contestants of a tuning, from screening to the last round."""
 
 from __future__ import annotations
 
 import statistics
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ocrhpi.candidate import Candidate, Split
-from ocrhpi.tuning.choose import MARGIN, MIN_ROUNDS, choose, mean_times
+from ocrhpi.candidate import Candidate
+from ocrhpi.recognition.geometry import line_geometry
+from ocrhpi.tuning.choose import MIN_ROUNDS, choose
 from ocrhpi.tuning.contestant import SCORE_TOLERANCE, Contestant, Job, Rejected
-from ocrhpi.tuning.gate import KnownLine, compare, failure, passes
+from ocrhpi.tuning.gate import compare, failure, known_lines, passes
 from ocrhpi.tuning.progress import Step
-from ocrhpi.tuning.rows import RANGE_EDGES, Row
+from ocrhpi.tuning.rows import Row
 from ocrhpi.tuning.verification import best_verified
 
 if TYPE_CHECKING:
@@ -20,33 +22,34 @@ if TYPE_CHECKING:
 
     from ocrhpi.candidate import Setup
     from ocrhpi.tuning.calibration import CalibrationSet
-    from ocrhpi.tuning.progress import Budget, Watcher
+    from ocrhpi.tuning.gate import ReadLine
+    from ocrhpi.tuning.progress import Budget, Effort, Watcher
     from ocrhpi.tuning.question import Question
 
-__all__ = ["Race", "best_split"]
+__all__ = ["Race"]
 
-_REFERENCE_SHARE = 0.25  # of the budget, for reading the reference: of a slow model, fewer lines
-_ROUND_SHARE = 0.05  # of the budget, for a round of the baseline: of a slow model, a smaller sample
-_FIRST_GATE = 32  # lines that a candidate reads before its first look; the others follow if it is worth it
-_LOOKS_SHARE = 0.65  # of the budget
-_KEPT = 6
-_KEPT_FOR_OTHER_POLICIES = 2
+_FIRST_GATE = 32  # lines that a candidate reads before it is timed; the others follow if it is worth it
 _FAR_BEHIND = 1.5
-_ENOUGH_ROUNDS = 5  # that should fit into the budget with all that are kept
+_HOPELESS = 3.0  # times as slow: more than another precision of the same engine gains
+_FAILED_ENOUGH = 2  # of an engine at a precision, before the others of it are given up, too
+_MEETING_S = 1.0  # what meeting the shapes of the rounds takes, about
+_VERIFIED_SHARE = 0.75  # of the budget, after which a pair has no time to prove itself
 _HALVING = (3, 6)  # after so many rounds the slower half leaves
-_MOST_ROUNDS = 15
+_LEAST_CALL, _MOST_ALONE = 8, 24  # lines of a round; where they come one a call
+_LEAST_PART = 4  # lines that normal mode reads of a round
 
 
 class Race:
-    """The contestants, from the first look to the last round; the methods are called in the order they stand in.
+    """The contestants, from screening to the last round; the methods are called in the order they stand in.
 
     Args:
         job: What all contestants share.
         calibration: The lines they read.
-        question: Which text will do, and which widths count.
+        question: Which text will do.
         budget: Time for all of it.
+        effort: How much is measured.
         watcher: Is told of every step.
-        chance: Decides the order within rounds.
+        rng: Decides the order within rounds.
     """
 
     def __init__(
@@ -55,107 +58,155 @@ class Race:
         calibration: CalibrationSet,
         question: Question,
         budget: Budget,
+        effort: Effort,
         watcher: Watcher,
-        chance: random.Random,
+        rng: random.Random,
     ) -> None:
-        self._job = job
-        self._lines = [KnownLine(line.name, line.text) for line in calibration.lines]
+        lines = known_lines(((line.name, line.text) for line in calibration.lines), job.model.labels)
+        # Those that decide come first: a quick look, and a slow model, get no further.
+        order = sorted(range(len(lines)), key=lambda number: not lines[number].decides)[: effort.most_lines]
+        self._job = replace(job, order=tuple(order))
+        self._lines = [lines[number] for number in order]
+        sizes = (calibration.lines[number].pixels.shape[:2] for number in order)
+        self._widths = [line_geometry(width, height, job.model.spec).padded_width for height, width in sizes]
         self._question = question
         self._budget = budget
+        self._effort = effort
         self._watcher = watcher
-        self._chance = chance
+        self._rng = rng
         self._all: list[Contestant] = []
+        self._ahead: Contestant | None = None
 
     @property
     def _baseline(self) -> Contestant:
         return self._all[0]
 
-    def start_baseline(self, candidate: Candidate) -> None:
-        """Read the lines in normal mode: the reference of the gate; of a slow model, those that time allows."""
+    def start_baseline(self, candidate: Candidate, first: Candidate | None = None) -> None:
+        """Read the lines in normal mode: the reference of the gate; of a slow model, those that time allows.
+
+        Args:
+            candidate: Normal mode.
+            first: What is screened first; its graphs are exported while normal mode is loaded and reads.
+        """
         baseline = Contestant(candidate, self._job, 0, baseline=True)
         self._all.append(baseline)
         self._tell("reading the reference", baseline, 0, 1)
+        with ThreadPoolExecutor(1) as meanwhile:
+            if first is not None:
+                self._ahead = Contestant(first, self._job, 1)
+                self._ahead.spawn()
+                meanwhile.submit(self._prepare_ahead, self._ahead)
+            self._read_reference(baseline)
+        baseline.take_first_look(None)
+        self._afford(_looked(baseline))  # once more, with nothing else running
+        self._judge(baseline)
+
+    def _read_reference(self, baseline: Contestant) -> None:
         baseline.start(None)
-        before = self._budget.spent
+        before, share = self._budget.spent, self._effort.reference_share
         baseline.read_to(min(_FIRST_GATE, len(self._lines)), None)
-        while len(baseline.reading) < len(self._lines) and self._budget.left(_REFERENCE_SHARE):
+        while len(baseline.reading) < len(self._lines) and self._budget.left(share):
             baseline.read_to(min(len(baseline.reading) + _FIRST_GATE, len(self._lines)), None)
         # Every stretch of the calibration lines has about the same mix of widths, and of easy and hard ones.
         self._lines = self._lines[: len(baseline.reading)]
-        self._job = baseline.job = self._affordable((self._budget.spent - before) / len(self._lines))
-        baseline.take_first_look(None)
-        self._judge(baseline)
+        self._afford(1e3 * (self._budget.spent - before) / len(self._lines))
 
-    def look_at(self, candidates: Sequence[Candidate]) -> list[Row]:
-        """Start each candidate, read the first lines, time it once; return rows of those that time did not reach."""
+    def _afford(self, milliseconds: float) -> None:
+        """Let a call hold as many lines as take their share of the budget, at so many milliseconds per line."""
+        affordable = round(1e3 * self._effort.round_share * self._budget.seconds / milliseconds)
+        most = self._effort.call_lines if self._question.goal == "throughput" else _MOST_ALONE
+        self._job = replace(self._job, call_lines=min(most, max(_LEAST_CALL, affordable)))
+        for contestant in self._all:
+            contestant.job = self._job
+
+    def _set_pace(self) -> None:
+        """Let the best decide how many lines a round reads; of them normal mode, if it is slow, reads a part."""
+        if self._effort.careful:
+            self._afford(self._best_look())
+        share = 1e3 * self._effort.round_share * self._budget.seconds
+        every = round(1e3 * self._cost(self._baseline) / share)
+        self._baseline.every = min(max(1, every), self._job.call_lines // _LEAST_PART)
+
+    def _prepare_ahead(self, contestant: Contestant) -> None:
+        try:
+            contestant.prepare()
+        except Rejected as error:
+            contestant.reject(str(error))
+
+    def screen(self, candidates: Sequence[Candidate]) -> list[Row]:
+        """Start each candidate, read the first lines, time it; return rows of those that were passed over, and why."""
+        rows = []
         for number, candidate in enumerate(candidates):
-            if not self._budget.left(_LOOKS_SHARE):
-                reason = f"the budget of {self._budget.seconds:g} s was spent before its turn"
-                return [Row(candidate=late, outcome="skipped", reason=reason) for late in candidates[number:]]
-            self._look(candidate, number, len(candidates))
-        return []
+            reason = self._too_late() or self._hopeless(candidate)
+            if reason:
+                rows.append(Row(candidate=candidate, outcome="skipped", reason=reason))
+            else:
+                self._look(candidate, number, len(candidates))
+        if self._ahead is not None:  # it was passed over
+            self._ahead.close()
+        return rows
 
     def keep_best(self) -> None:
         """Keep the quickest, as many as the budget can time; of those that need another policy, the quickest two."""
         best = self._best_look()
-        left = self._budget.left() - _ENOUGH_ROUNDS * self._cost(self._baseline)
+        round_s = min(self._cost(self._baseline), self._effort.round_share * self._budget.seconds)
+        left = self._budget.left() - MIN_ROUNDS * round_s
         places = {True: 0, False: 0}
-        for contestant in sorted(self._racing(), key=self._looked):
-            passes = self._passes(contestant)
-            left -= _ENOUGH_ROUNDS * self._cost(contestant) + self._rest_of_gate(contestant)
-            behind = self._looked(contestant) / best
+        most = {True: self._effort.kept, False: min(2, self._effort.others)}
+        for contestant in sorted(self._racing(), key=_looked):
+            passes = self._leads(contestant)
+            left -= MIN_ROUNDS * self._cost(contestant) + self._rest_of_gate(contestant) + _MEETING_S
+            behind = _looked(contestant) / best
             fits = left > 0 or (passes and not places[True])
-            if behind > _FAR_BEHIND or not fits or places[passes] >= (_KEPT if passes else _KEPT_FOR_OTHER_POLICIES):
-                _leave_behind(contestant, "the first look", behind)
+            if behind > _FAR_BEHIND or not fits or places[passes] >= most[passes]:
+                _leave_behind(contestant, "screening", behind)
             else:
                 places[passes] += 1
 
     def finish_gates(self) -> None:
         """Read the other calibration lines with those that are left."""
-        racing = sorted(self._racing(), key=self._looked)
+        racing = sorted(self._racing(), key=_looked)
         for place, contestant in enumerate(racing):
             self._tell("reading all lines", contestant, place, len(racing))
             self._attempt(contestant, self._finish_gate)
 
-    def try_split(self) -> None:
-        """Let the quickest for narrow and for wide lines enter as a pair, if it looks quicker than the best alone."""
-        able = [one for one in (self._baseline, *self._racing()) if self._passes(one)]
-        singles = [(one.setup, one.look) for one in able if isinstance(one.setup, Candidate)]
-        split = best_split(singles, self._question.weights)
-        if split is not None and self._budget.left():
-            self._look(split, 0, 1)
-            self._attempt(self._all[-1], self._finish_gate)
-
     def try_verified(self) -> None:
         """Let one enter that may change text, with its doubtful lines read again, if that promises to be quickest."""
         whole = [(one.setup, one) for one in (self._baseline, *self._racing()) if isinstance(one.setup, Candidate)]
-        able = [(setup, self._looked(one)) for setup, one in whole if setup.same_text and self._passes(one)]
+        able = [(setup, _looked(one)) for setup, one in whole if setup.same_text and self._passes(one)]
         lows = [
-            (one.setup, self._looked(one), one.reading)
+            (one.setup, _looked(one), self._deciding(one.reading))
             for one in self._all[1:]
             if isinstance(one.setup, Candidate)
-            and not (one.setup.same_text or one.rejected)
+            and not (one.setup.same_text or one.rejected or self._passes(one))
             and len(one.reading) == len(self._lines)
         ]
-        if not able or not self._budget.left():
+        if not able or not self._budget.left(_VERIFIED_SHARE):
             return
-        verified = best_verified(lows, min(able, key=lambda one: one[1]), self._baseline.reading)
+        widths = [width for width, line in zip(self._widths, self._lines, strict=False) if line.decides]
+        full = min(able, key=lambda one: one[1])
+        verified = best_verified(lows, full, self._deciding(self._baseline.reading), widths)
         if verified is not None:
             self._look(verified, 0, 1)
             self._attempt(self._all[-1], self._finish_gate)
 
     def run_rounds(self) -> None:
         """Time all that are left, in random order in each round, while the budget lasts; the slower half leaves."""
-        for number in range(_MOST_ROUNDS):
+        self._set_pace()
+        bounded = self._question.max_latency_ms is not None and self._question.goal == "throughput"
+        for contestant in self._racing() if self._effort.careful else ():
+            self._tell("meeting shapes", contestant, 0, 1)
+            self._attempt(contestant, lambda one: one.meet_shapes(_HALVING[-1], self._baseline, alone=bounded))
+        for number in range(self._effort.rounds):
             racing = [self._baseline, *self._racing()]
             if number >= MIN_ROUNDS and (not self._budget.left() or self._settled(number)):
                 break
-            self._chance.shuffle(racing)
+            self._rng.shuffle(racing)
             for contestant in racing:
-                self._tell("timing", contestant, number, _MOST_ROUNDS)
+                self._tell("timing", contestant, number, self._effort.rounds)
                 self._attempt(contestant, lambda one: one.time_round(number, self._baseline))  # noqa: B023 - at once
-                if self._question.max_latency_ms is not None and self._question.goal == "throughput":
-                    self._attempt(contestant, lambda one: one.time_latency(self._baseline))
+                if bounded:
+                    self._attempt(contestant, lambda one: one.time_latency(number, self._baseline))  # noqa: B023
             if number + 1 in _HALVING:
                 self._halve(number + 1)
 
@@ -165,39 +216,61 @@ class Race:
 
     def close(self) -> None:
         """End all processes."""
-        for contestant in self._all:
+        for contestant in (*self._all, *([self._ahead] if self._ahead else [])):
             contestant.close()
 
     def _racing(self) -> list[Contestant]:
         """Those of the candidates that are still in the race."""
         return [contestant for contestant in self._all[1:] if contestant.racing]
 
-    def _affordable(self, seconds_per_line: float) -> Job:
-        """Return the job with a sample that the baseline reads in its share of the budget, and of each range a line."""
-        sample = self._job.sample
-        cost = seconds_per_line * sum(map(len, sample))
-        share = min(1.0, _ROUND_SHARE * self._budget.seconds / cost) if cost else 1.0
-        return replace(self._job, sample=tuple(_thinned(numbers, share) for numbers in sample))
+    def _too_late(self) -> str:
+        if len(self._all) <= self._effort.least or self._budget.left(self._effort.screening_share):
+            return ""
+        return f"the budget of {self._budget.seconds:g} s was spent before its turn"
+
+    def _hopeless(self, candidate: Candidate) -> str:
+        """Say why a candidate is not worth a look, by what was seen of its kind; empty if it is."""
+        of_engine = [one for one in self._all if getattr(one.setup, "backend", None) == candidate.backend]
+        of_kind = [one for one in of_engine if not one.baseline and getattr(one.setup, "kind", None) == candidate.kind]
+        if len(of_kind) >= _FAILED_ENOUGH and all(one.rejected for one in of_kind):
+            failed = of_kind[0].setup.name
+            return f"screened out: {len(of_kind)} others of {candidate.kind_name} failed, such as {failed!r}"
+        for kin, limit, what in ((of_kind, _FAR_BEHIND, "engine and precision"), (of_engine, _HOPELESS, "engine")):
+            seen = [one for one in kin if one.look is not None and not one.rejected]
+            quickest = min(seen, key=_looked, default=None)
+            behind = _looked(quickest) / self._best_look() if quickest else 0.0
+            if quickest and behind > limit:
+                who = f"{quickest.setup.name!r}, of the same {what},"
+                return f"screened out: {who} was {behind:.2f} times as slow as the quickest then"
+        others = [one for one in self._all[1:] if not one.setup.same_text and not one.rejected]
+        if self._question.accuracy == "identical" and not candidate.same_text and len(others) >= self._effort.others:
+            return "screened out: it may change text, which the policy forbids, and enough of its like were looked at"
+        return ""
 
     def _look(self, setup: Setup, number: int, total: int) -> None:
         contestant = Contestant(setup, self._job, len(self._all))
+        if self._ahead is not None and self._ahead.setup == setup:
+            contestant, self._ahead = self._ahead, None
+            contestant.job = self._job
         self._all.append(contestant)
-        self._tell("taking a first look", contestant, number, total)
+        self._tell("screening", contestant, number, total)
 
         def look(one: Contestant) -> None:
             one.start(self._baseline)
             one.read_to(min(_FIRST_GATE, len(self._lines)), self._baseline)
             self._judge(one)
+            if self._effort.careful:
+                one.read_shuffled(self._baseline)
             one.take_first_look(self._baseline)
 
         self._attempt(contestant, look)
         if contestant.racing:
-            behind = self._looked(contestant) / self._best_look()
+            behind = _looked(contestant) / self._best_look()
             if not self._passes(contestant) and behind > 1:
                 assert contestant.gate is not None  # noqa: S101 - it was judged
                 contestant.leave(f"{failure(self._question.accuracy, contestant.gate)}, and it is not quicker")
             elif behind > _FAR_BEHIND:
-                _leave_behind(contestant, "the first look", behind)
+                _leave_behind(contestant, "screening", behind)
 
     def _attempt(self, contestant: Contestant, step: Callable[[Contestant], None]) -> None:
         """Do a step; a candidate that fails is a row, a baseline that fails ends the tuning."""
@@ -232,7 +305,7 @@ class Race:
 
     def _halve(self, rounds: int) -> None:
         """Let the slower half leave; of those that need another policy, the ones that are not quicker than the rest."""
-        times = {one: statistics.median(self._weighed(sample) for sample in one.samples) for one in self._racing()}
+        times = {one: statistics.median(one.samples) + one.first_sight_ms for one in self._racing()}
         passing = sorted((one for one in self._racing() if self._passes(one)), key=lambda one: times[one])
         others = [one for one in self._racing() if one not in passing]
         if not passing:
@@ -250,59 +323,37 @@ class Race:
     def _passes(self, contestant: Contestant) -> bool:
         return contestant.gate is not None and passes(self._question.accuracy, contestant.gate)
 
+    def _deciding(self, reading: Sequence[ReadLine]) -> list[ReadLine]:
+        return [read for read, line in zip(reading, self._lines, strict=True) if line.decides]
+
+    def _leads(self, contestant: Contestant) -> bool:
+        """Whether others are held against it: what may change text must have read all lines well where none may."""
+        surely = contestant.setup.same_text or len(contestant.reading) == len(self._lines)
+        return self._passes(contestant) and (surely or self._question.accuracy != "identical")
+
     def _best_look(self) -> float:
-        """Weighed first look of the quickest of those that read well enough."""
-        return min(self._looked(one) for one in (self._baseline, *self._racing()) if self._passes(one))
-
-    def _looked(self, contestant: Contestant) -> float:
-        return self._weighed(contestant.look)
-
-    def _weighed(self, times: Sequence[float | None]) -> float:
-        """Milliseconds per line over the widths that count; ranges without lines are left out."""
-        means = mean_times(self._question.weights, times)
-        assert means is not None  # noqa: S101 - it was timed
-        return means[0]
+        """Look of the quickest of those that lead, and normal mode is one whatever it reads."""
+        leading = (one for one in self._racing() if self._leads(one))
+        return min(map(_looked, (self._baseline, *leading)))
 
     def _cost(self, contestant: Contestant) -> float:
         """Seconds that a round of it takes."""
-        pairs = zip(contestant.look, self._job.sample, strict=True)
-        return sum(ms * len(numbers) for ms, numbers in pairs if ms is not None) / 1e3
+        return _looked(contestant) * self._job.call_lines / 1e3
 
     def _rest_of_gate(self, contestant: Contestant) -> float:
         """Seconds that reading the calibration lines it has not read will take."""
-        return (len(self._lines) - len(contestant.reading)) * self._looked(contestant) / 1e3
+        return (len(self._lines) - len(contestant.reading)) * _looked(contestant) / 1e3
 
     def _tell(self, doing: str, contestant: Contestant, done: int, total: int) -> None:
-        able = [one for one in self._all if one.look and not one.rejected and self._passes(one)]
-        leader = min(able, key=self._looked).setup.name if able else ""
+        able = [one for one in self._all if one.look is not None and not one.rejected and self._passes(one)]
+        leader = min(able, key=_looked).setup.name if able else ""
         self._watcher(Step(doing, contestant.setup.name, done, total, leader, self._budget.left()))
 
 
-def _thinned(numbers: tuple[int, ...], share: float) -> tuple[int, ...]:
-    """Return about ``share`` of the numbers, evenly spread, and at least one of any."""
-    kept = max(1, round(len(numbers) * share))
-    return tuple(numbers[place * len(numbers) // kept] for place in range(min(kept, len(numbers))))
+def _looked(contestant: Contestant) -> float:
+    assert contestant.look is not None  # noqa: S101 - it was timed
+    return contestant.look
 
 
 def _leave_behind(contestant: Contestant, after: str, behind: float) -> None:
     contestant.leave(f"left after {after}, {behind:.2f} times as slow as the quickest then")
-
-
-def best_split(singles: Sequence[tuple[Candidate, Sequence[float | None]]], weights: Sequence[float]) -> Split | None:
-    """Return the pair that should be faster than the best single candidate by the margin, from their first looks."""
-
-    def times(look: Sequence[float | None], ranges: range) -> float:
-        return sum(weights[number] * (look[number] or 0.0) for number in ranges)
-
-    every = range(len(weights))
-    best, split = min((times(look, every) for _, look in singles), default=0.0) / (1 + MARGIN), None
-    for edge, up_to in enumerate(RANGE_EDGES):
-        narrow, wide = every[: edge + 1], every[edge + 1 :]
-        if not singles or not any(times(singles[0][1], part) for part in (narrow, wide)):
-            continue
-        first = min(singles, key=lambda one: times(one[1], narrow))
-        second = min(singles, key=lambda one: times(one[1], wide))
-        total = times(first[1], narrow) + times(second[1], wide)
-        if first[0] != second[0] and total < best:
-            best, split = total, Split(narrow=first[0], wide=second[0], up_to=up_to)
-    return split

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from ocrhpi.candidate import Setup
 from ocrhpi.options import Options
 
-__all__ = ["RANGE_EDGES", "RANGE_NAMES", "Change", "GateResult", "Outcome", "Row", "range_of"]
+__all__ = ["PROMISED_LINES", "Change", "GateResult", "Outcome", "Row"]
 
-RANGE_EDGES = (320, 640, 1280)
-"""Largest exact widths in pixels of the width ranges that times are kept for; the last range has no end."""
-
-RANGE_NAMES = ("up to 320", "321 to 640", "641 to 1280", "above 1280")
+PROMISED_LINES = 5000
+"""Lines of a stream over which the cost of meeting shapes for the first time is spread in a row's speed."""
 
 Outcome: TypeAlias = Literal["measured", "rejected", "skipped"]
 """``measured``: it ran and has timings. ``rejected``: it failed, or ran not as asked. ``skipped``: it never ran."""
 
 
-def range_of(width: int) -> int:
-    """Return which width range the exact width, in pixels, falls into."""
-    return next((number for number, edge in enumerate(RANGE_EDGES) if width <= edge), len(RANGE_EDGES))
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Change(Options):
@@ -43,9 +39,11 @@ class GateResult(Options):
     """How a candidate reads the calibration lines, against the reference and against the known texts.
 
     Attributes:
-        lines: Lines read.
-        changed: Lines whose text differs from the reference's.
+        lines: Lines read that decide.
+        changed: Those whose text differs from the reference's.
         examples: The first of them.
+        apart: Lines besides, whose text the model's vocabulary cannot spell: they are reported, and decide nothing.
+        apart_changed: Those whose text differs from the reference's.
         score_difference: Largest absolute difference of scores over the lines whose text is equal.
         labelled: Lines of known text that the model's vocabulary can write.
         cer: Character error rate on those: edit distance over characters; None without such lines.
@@ -59,6 +57,8 @@ class GateResult(Options):
     lines: int
     changed: int
     examples: tuple[Change, ...] = ()
+    apart: int = 0
+    apart_changed: int = 0
     score_difference: float = 0.0
     labelled: int = 0
     cer: float | None = None
@@ -79,15 +79,17 @@ class Row(Options):
         baseline: Whether it is normal mode, which the others are compared with. Exactly one row is.
         gate: How it reads; None if it never read all lines.
         effective: What really ran, as the engine said after loading.
-        load_s: Seconds to load the model, without starting Python.
+        load_s: Seconds to load the model, without starting Python; of normal mode in a quick look, beside an export.
         first_call_ms: Milliseconds of the first call after loading, one line.
         peak_mib: Largest resident set of its process in MiB.
-        look: For each width range, milliseconds per line in the first look: warm, but before the rounds and so beside
-            no other candidate.
+        remarks: What is to be known of it although it decides nothing, as sentences.
+        look: Milliseconds per line at screening: before the rounds, and so beside no other candidate.
         first_round: Number of the round that its first sample is from; it took part in all after it until it ended.
-        samples: For each round, for each width range, milliseconds per line; null where no line is of that range.
-            All lines of the range in one call for ``throughput``, one line a call for ``latency``, as is asked.
-        latency: The same, one line a call, where throughput is asked for under a bound of latency.
+        samples: For each round, milliseconds per line of a part of a stream whose widths are new, see
+            `ocrhpi.tuning.stream`: in one call for ``throughput``, one line a call for ``latency``, as is asked.
+        first_sight_ms: What meeting all of its shapes once adds to each of the first `PROMISED_LINES` lines, in
+            milliseconds; 0 where shapes have no end, and new ones are part of the samples.
+        latency: As ``samples``, one line a call, where throughput is asked for under a bound of latency.
     """
 
     candidate: Setup
@@ -99,7 +101,14 @@ class Row(Options):
     load_s: float | None = None
     first_call_ms: float | None = None
     peak_mib: float | None = None
-    look: tuple[float | None, ...] = ()
+    remarks: tuple[str, ...] = ()
+    look: float | None = None
     first_round: int = 0
-    samples: tuple[tuple[float | None, ...], ...] = Field(default=())
-    latency: tuple[tuple[float | None, ...], ...] = Field(default=())
+    samples: tuple[Positive, ...] = ()
+    first_sight_ms: Annotated[float, Field(ge=0)] = 0.0
+    latency: tuple[Positive, ...] = ()
+
+    @property
+    def times(self) -> tuple[float, ...]:
+        """Milliseconds per line in each round, the cost of first sight included: what the choice is made by."""
+        return tuple(sample + self.first_sight_ms for sample in self.samples)

@@ -23,7 +23,8 @@ MOST_MARGIN = 0.6
 """Largest threshold: beyond it so many lines are in doubt that nothing is gained."""
 
 _SAFETY = 1.25
-_LEAST_GAIN = 1.1  # times as fast as full precision that the pair must promise
+_AGAIN = 1.3  # what a line of the second pass costs, in lines read at once: few lines make small batches
+_LEAST_GAIN = 1.2  # times as fast as full precision that the pair must promise
 
 
 def threshold_of(low: Sequence[ReadLine], reference: Sequence[ReadLine]) -> float | None:
@@ -57,13 +58,15 @@ def best_verified(
     lows: Iterable[tuple[Candidate, float, Sequence[ReadLine]]],
     full: tuple[Candidate, float],
     reference: Sequence[ReadLine],
+    widths: Sequence[int],
 ) -> Verified | None:
     """Return the pair that promises most over ``full`` alone; None if none promises enough.
 
     Args:
-        lows: Candidates that may change text, their milliseconds per line, and what they read.
+        lows: Candidates that may change text, their milliseconds per line, and what they read on the lines that decide.
         full: The best candidate of the same text, and its milliseconds per line.
-        reference: What normal mode read.
+        reference: What normal mode read on the same lines.
+        widths: Exact widths of these lines in pixels: what reading them again costs.
     """
     best, least = None, full[1] / _LEAST_GAIN
     for low, ms, read in lows:
@@ -71,8 +74,13 @@ def best_verified(
         threshold = _beyond(change)
         if threshold is None or change is None:
             continue
-        again = sum(line.margin is not None and line.margin < threshold for line in read) / len(read)
-        promised = ms + again * full[1]
+        doubtful = sum(
+            width
+            for line, width in zip(read, widths, strict=True)
+            if line.margin is not None and line.margin < threshold
+        )
+        again = doubtful / sum(widths)
+        promised = ms + _AGAIN * again * full[1]
         if promised < least:
             least = promised
             best = Verified(

@@ -52,14 +52,14 @@ __all__ = [
     "save",
 ]
 
-FORMAT: Final = "ocrhpi-hpi-config-1"
+FORMAT: Final = "ocrhpi-hpi-config-2"
 
 _log = logging.getLogger("ocrhpi")
 
 _HEADER = """\
 # What ocrhpi measured on one machine for one model, and what it chose there.
-# `ocrhpi explain FILE` says why. Times in `samples` are milliseconds per line: one list a round, one number a range
-# of widths. Delete the file to measure anew.
+# `ocrhpi explain FILE` says why. Times in `samples` are milliseconds per line, one a round. Delete the file to
+# measure anew.
 """
 _LINE_LENGTH = 120
 _DIGITS = 4
@@ -95,17 +95,19 @@ class Tuning(Options):
         model: What was measured.
         question: What the choice was made by.
         key: Everything that makes the tuning wrong when it changes, see `ocrhpi.tuning.key.key_of`.
+        quick: Whether few candidates were measured, on few lines.
         choice: Which row is run, and why.
         seconds: Wall time that it took.
         load: Average number of busy processes in the minute before it and in its last; None if it is unknown.
         rows: What was found out about each candidate.
     """
 
-    format: Literal["ocrhpi-hpi-config-1"] = FORMAT
+    format: Literal["ocrhpi-hpi-config-2"] = FORMAT
     created: str
     model: TunedModel
     question: Question
     key: dict[str, Any]
+    quick: bool = False
     choice: Choice
     seconds: float
     load: tuple[float, float] | None = None
@@ -156,7 +158,7 @@ def place_of(
 
     Args:
         model: The model.
-        question: What is asked; its weights do not count.
+        question: What is asked.
         device: Device asked for.
         calibration: Folder of the user's own lines.
         limits: What else the user said about which candidates are tried: plain values, paths as they were given.
@@ -164,7 +166,7 @@ def place_of(
     """
     folder = None if calibration is None else _absolute(calibration)
     asked = json.dumps(
-        [question.model_dump(mode="json", exclude={"weights"}), device, folder, dict(limits or {})],
+        [question.model_dump(mode="json"), device, folder, dict(limits or {})],
         default=str,
     )
     name = re.sub(r"[^A-Za-z0-9_.+-]", "_", model.name)[:100].lstrip(".") or "model"
@@ -207,11 +209,16 @@ def read_tuning(path: Path | str) -> Tuning:
 def save(tuning: Tuning, path: Path) -> bool:
     """Write the tuning as a whole or not at all; numbers that were measured are rounded to four digits.
 
-    A directory that cannot be written to, or is full, costs no tuning: one warning is logged.
+    A quick one does not take the place of a thorough one that holds. A directory that cannot be written to, or is full,
+    costs no tuning: one warning is logged.
 
     Returns:
         Whether it was written.
     """
+    kept = find(path, tuning.key, tuning.model.path).tuning if tuning.quick else None
+    if kept is not None and not kept.quick:
+        _log.info("what was measured thoroughly is kept in %s", path)
+        return False
     try:
         _write(path, _HEADER + _as_yaml(tuning))
     except (OSError, ValueError) as error:  # ValueError: a path that is no text

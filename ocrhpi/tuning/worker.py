@@ -16,7 +16,6 @@ from ocrhpi.assembly import export_graphs, open_reader
 from ocrhpi.candidate import Setup
 from ocrhpi.children.serving import peak_memory_mib, run_child
 from ocrhpi.model import load_model
-from ocrhpi.reading.engine import EngineReader
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.verification import MOST_MARGIN
 from ocrhpi.values import LineImage
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from ocrhpi.model import Model
     from ocrhpi.reading.base import LineReader
-    from ocrhpi.values import TextLine
+    from ocrhpi.tuning.stream import LineStream
 
 __all__ = ["Session", "main"]
 
@@ -41,6 +40,7 @@ class Session:
         self._model: Model | None = None
         self._cache_dir: str | None = None
         self._lines: list[LineImage] = []
+        self._stream: LineStream | None = None
         self._reader: LineReader | None = None
 
     def prepare(
@@ -56,7 +56,9 @@ class Session:
         self._model = model.stretched(stretch_width)
         self._setup = _SETUPS.validate_python(setup, strict=False)
         self._cache_dir = cache_dir
-        self._lines = [LineImage(line.pixels) for line in load_calibration(calibration_dir).lines]
+        calibration = load_calibration(calibration_dir)
+        self._lines = [LineImage(line.pixels) for line in calibration.lines]
+        self._stream = calibration.stream(self._model.spec)
         export_graphs(self._model, self._setup, cache_dir=cache_dir)
         return len(self._lines)
 
@@ -66,39 +68,54 @@ class Session:
         assert self._setup is not None  # noqa: S101
         start = time.perf_counter()
         self._reader = open_reader(self._model, self._setup, cache_dir=self._cache_dir)
-        return {"load_s": time.perf_counter() - start, "effective": asdict(self._reader.effective)}
+        return {
+            "load_s": time.perf_counter() - start,
+            "effective": asdict(self._reader.effective),
+            "endless_shapes": self._reader.shapes.bound is None,
+        }
 
-    def texts(self, start: int, stop: int) -> list[tuple[str, float, float | None]]:
-        """Read the lines from ``start`` to ``stop`` in one call; return text, score and, of a single engine, margin."""
-        lines = self._lines[start:stop]
-        if not isinstance(self._reader, EngineReader):
-            return [(line.text, line.score, None) for line in self._read(lines)]
-        backend = self._reader.backend
-        backend.rival_margin = MOST_MARGIN
-        try:
-            read, margins = self._reader.read_with_margins(lines)
-        finally:
-            backend.rival_margin = 0.0  # what is timed does without
-        return [(line.text, line.score, margin) for line, margin in zip(read, margins, strict=True)]
+    def texts(self, numbers: list[int], *, margins: bool) -> list[tuple[str, float, float | None]]:
+        """Read the calibration lines of these numbers in one call; return text, score and, if asked for, margin."""
+        read = self._loaded.read([self._lines[number] for number in numbers], margin=MOST_MARGIN if margins else 0.0)
+        return [(line.text, line.score, line.margin) for line in read]
 
-    def time_call(self, numbers: list[int]) -> dict[str, Any]:
-        """Read the lines of these numbers in one call; return milliseconds per line, and the texts."""
-        lines = [self._lines[number] for number in numbers]
-        start = time.perf_counter()
-        read = self._read(lines)
-        seconds = time.perf_counter() - start
-        return {"ms": 1e3 * seconds / len(lines), "texts": [line.text for line in read]}
+    def time_stream(self, start: int, stop: int, *, alone: bool, every: int) -> float:
+        """Read a part of the stream, in one call or one line a call; return milliseconds per line.
 
-    def time_lines(self, numbers: list[int]) -> dict[str, Any]:
-        """Read the lines of these numbers one line a call; return the mean milliseconds of a call, and the texts."""
-        start = time.perf_counter()
-        texts = [self._read([self._lines[number]])[0].text for number in numbers]
-        return {"ms": 1e3 * (time.perf_counter() - start) / len(numbers), "texts": texts}
+        Args:
+            start: First line.
+            stop: Line after the last.
+            alone: One line a call.
+            every: Read every so many of the lines, sorted by shape.
+        """
+        lines = self._part(start, stop)
+        if every > 1:
+            lines = sorted(lines, key=lambda line: line.pixels.shape[1] / line.pixels.shape[0])[every // 2 :: every]
+        began = time.perf_counter()
+        if alone:
+            for line in lines:
+                self._loaded.read([line])
+        else:
+            self._loaded.read(lines)
+        return 1e3 * (time.perf_counter() - began) / len(lines)
+
+    def meet(self, parts: list[tuple[int, int]], *, alone: bool) -> float:
+        """Run each shape that reading these parts of the stream will need and that was not met yet.
+
+        Returns:
+            Milliseconds that meeting all shapes that can come takes, judged by those that were met here.
+        """
+        before, lost = self._loaded.shapes.seen, 0.0
+        for start, stop in parts:
+            lines = self._part(start, stop)
+            for call in [[line] for line in lines] if alone else [lines]:
+                lost += self._loaded.meet(call)
+        shapes = self._loaded.shapes
+        return 1e3 * lost * (shapes.bound or 0) / max(1, shapes.seen - before)
 
     def time_engine(self, width: int, calls: int, lines: int) -> list[float]:
         """Run the engine alone on ``lines`` lines of ``width`` pixels; return each call's milliseconds per line."""
-        assert self._reader is not None  # noqa: S101 - load() comes first
-        reader = self._reader.engine_for(width)
+        reader = self._loaded.engine_for(width)
         line = np.random.default_rng(0).integers(0, 256, (reader.model.spec.height, width, 3), np.uint8)
         requests = reader.prepare([LineImage(line)] * lines, batch_size=lines)
         times = []
@@ -113,9 +130,14 @@ class Session:
         """Return the largest resident set so far, in MiB."""
         return peak_memory_mib()
 
-    def _read(self, lines: Sequence[LineImage]) -> list[TextLine]:
+    @property
+    def _loaded(self) -> LineReader:
         assert self._reader is not None  # noqa: S101 - load() comes first
-        return self._reader.read(lines)
+        return self._reader
+
+    def _part(self, start: int, stop: int) -> Sequence[LineImage]:
+        assert self._stream is not None  # noqa: S101 - prepare() comes first
+        return [LineImage(line) for line in self._stream.part(start, stop)]
 
 
 def main() -> None:

@@ -47,7 +47,9 @@ def output(tiny_dir: Path, config: HpiConfig, tmp_path_factory: pytest.TempPathF
 def test_every_mode_is_timed_in_every_round(output: Path) -> None:
     row = BenchRow.model_validate_json(row_path(output, "tiny_rec").read_text("utf-8"))
     assert (row.reason, row.weights, row.device) == ("", "reference", "cpu")
+    assert row.format == "ocrhpi-bench-2"
     assert row.tuning is not None
+    assert not row.tuning.quick, "a budget was given"
     modes = {mode.mode: mode for mode in row.modes}
     assert set(modes) == {"plain", "onednn", "high-performance"}
     assert modes["high-performance"].setup == row.tuning.setups[0]
@@ -55,7 +57,7 @@ def test_every_mode_is_timed_in_every_round(output: Path) -> None:
         if mode.reason:  # oneDNN may refuse the tiny graph
             continue
         assert len(mode.engine_ms) == len(mode.samples) == ROUNDS
-        assert all(ms > 0 for ms in mode.engine_ms)
+        assert all(ms > 0 for ms in (*mode.engine_ms, *mode.samples))
         assert mode.gate is not None
         assert mode.gate.changed == 0
         assert mode.effective is not None

@@ -43,6 +43,13 @@ def test_it_says_where_it_was_made_and_why(file: Path) -> None:
     assert "\x1b" not in result.stdout
 
 
+def test_a_quick_look_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "quick.yml"
+    assert save(tuning().model_copy(update={"quick": True}), file)
+    assert "a quick look: 'ocrhpi tune' measures thoroughly" in " ".join(run("explain", file).stdout.split())
+    assert json.loads(run("explain", file, "--json").stdout)["quick"] is True
+
+
 def test_json(file: Path) -> None:
     values = json.loads(run("explain", file, "--json").stdout)
     assert values["path"] == str(file)
@@ -56,7 +63,8 @@ def test_json(file: Path) -> None:
         ("objective: latency\n", "not the file of a tuning"),
         ("a: [", "no YAML"),
         ("format: ocrhpi-hpi-config-9\n", "ocrhpi-hpi-config-9"),
-        ("format: ocrhpi-hpi-config-1\n", "damaged"),
+        ("format: ocrhpi-hpi-config-1\n", "this version of ocrhpi reads 'ocrhpi-hpi-config-2'"),
+        ("format: ocrhpi-hpi-config-2\n", "damaged"),
     ],
 )
 def test_what_is_no_tuning(content: str | None, reason: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ocrhpi import tuner
 from ocrhpi.cli import tune as module
 from ocrhpi.errors import TuningError
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
-from ocrhpi.tuning.winners import read_tuning
+from ocrhpi.tuning.winners import read_tuning, save
 from tests.cli.test_cli import run
 from tests.display.samples import tuning
 
@@ -30,8 +30,9 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """What was to be measured; it is not, but finished with a sample."""
     plans: list[Plan] = []
 
-    def measure(plan: Plan, watcher: Watcher) -> Tuning:
+    def measure(plan: Plan, watcher: Watcher, *, quick: bool = False) -> Tuning:
         del watcher
+        assert not quick, "whoever calls this command wants to know"
         plans.append(plan)
         return tuning()
 
@@ -66,6 +67,15 @@ def test_it_measures_even_where_a_result_is_kept(base: tuple[object, ...], plann
         assert run(*base).exit_code == 0
     assert len(planned) == 2
     assert planned[0].path == planned[1].path
+
+
+def test_it_measures_thoroughly_whatever_a_quick_look_left(base: tuple[object, ...], planned: list[Plan]) -> None:
+    assert run(*base).exit_code == 0
+    path = planned[0].path
+    path.unlink()
+    assert save(tuning().model_copy(update={"quick": True, "key": planned[0].key}), path)
+    assert run(*base).exit_code == 0
+    assert not read_tuning(path).quick
 
 
 def test_use_hpip_asks_for_the_same_file(
@@ -149,7 +159,7 @@ def test_wrong_models(tmp_path: Path) -> None:
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
-    def find_or_tune(*_: object) -> None:
+    def find_or_tune(*_: object, **_more: object) -> None:
         raise error
 
     return find_or_tune
@@ -180,6 +190,7 @@ def test_from_end_to_end(tiny_both_dir: Path, lines_dir: Path, tmp_path: Path) -
     result = run("tune", model, *options, "--calibration_dir", lines_dir, "-o", file, "--json")
     assert result.exit_code == 0, result.output
     values = json.loads(result.stdout)
+    assert values["quick"] is False
     normal = next(row for row in values["rows"] if row["baseline"])
     assert normal["name"] == "onnxruntime, exact, batch 1"
     assert normal["rounds"] >= 3

@@ -57,7 +57,7 @@ def result(mode: Mode, ms: float, *, rounds: int = 7, spread: float = 0.02, seed
         "load_s": 0.5,
         "peak_mib": 500.0,
         "engine_ms": tuple(steady(ms) for _ in range(rounds)),
-        "samples": tuple(tuple(steady(1.5 * ms * pace) for pace in (1.0, 2.0, 4.0, 8.0)) for _ in range(rounds)),
+        "samples": tuple(steady(1.5 * ms) for _ in range(rounds)),
     }
     return ModeResult(mode=mode, **{**found, **facts})
 

@@ -29,12 +29,14 @@ def test_speeds_are_paired_by_round() -> None:
     assert model.engine_ms("onednn") is None
 
 
-def test_end_to_end_is_weighed_over_the_widths_that_there_are() -> None:
-    times = ((2.0, 4.0, None, None),) * 3
-    (model,) = figures_of(
-        [row("m", modes=(result("plain", 1.0, samples=times),), width_weights=(0.75, 0.25, 0.0, 0.0))]
+def test_end_to_end_is_the_median_of_the_rounds_and_paired_by_round() -> None:
+    modes = (
+        result("plain", 1.0, samples=(2.0, 2.5, 8.0)),
+        result("high-performance", 1.0, samples=(1.0, 1.25, 4.0, 99.0)),
     )
+    (model,) = figures_of([row("m", modes=modes)])
     assert model.lines_per_s("plain") == pytest.approx(400)
+    assert model.line_speeds == {"plain": Ratio(median=2, low=2, high=2, rounds=3)}
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,13 @@ def changed(**facts: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
         (changed(size_mib="big"), "damaged at size_mib"),
         (changed(color="red"), "damaged at color"),
         (changed(model="other"), "whose file is called 'other.json'"),
-        (changed(width_weights=[-1.0, 1.0, 1.0, 1.0]), "below 0"),
+        (changed(format="ocrhpi-bench-1"), "is not a file that"),
+        (changed(width_weights=[0.65, 0.2, 0.12, 0.03]), "damaged at width_weights"),
         (changed(modes=[{"mode": "plain", "engine_ms": [0.0]}]), "a time of mode plain is not above 0"),
         (changed(modes=[{"mode": "plain", "engine_ms": [float("nan")]}]), "a time of mode plain is not above 0"),
-        (changed(modes=[{"mode": "plain", "samples": [[1.0]]}]), "has not 4 width ranges"),
+        (changed(modes=[{"mode": "plain", "samples": [1.0, -1.0]}]), "a time of mode plain is not above 0"),
+        (changed(modes=[{"mode": "plain", "samples": [float("inf")]}]), "a time of mode plain is not above 0"),
+        (changed(modes=[{"mode": "plain", "samples": [[1.0]]}]), "damaged at modes.0.samples.0"),
         (changed(modes=[{"mode": "plain"}, {"mode": "plain"}]), "stands in it twice"),
     ],
 )
@@ -76,7 +79,7 @@ def test_damaged_and_foreign_files_are_named(
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"\xff\xfe", b'{"format": "ocrhpi-bench-1", "model": "\\ud800"}', b"[" * 10**5]
+    "content", [b"", b"{", b"\xff\xfe", b'{"format": "ocrhpi-bench-2", "model": "\\ud800"}', b"[" * 10**5]
 )
 def test_what_is_no_text_or_no_json(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m.json").write_bytes(content)
@@ -102,14 +105,13 @@ def test_a_file_in_the_way_of_the_output(tmp_path: Path) -> None:
 def test_json_has_the_documented_keys(tmp_path: Path) -> None:
     write_report(run_of_a_machine(), tmp_path)
     values = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    assert values["format"] == "ocrhpi-report-1"
+    assert values["format"] == "ocrhpi-report-2"
     models = {one["model"]: one for one in values["models"]}
     one = models["PP-OCRv4_mobile_rec"]
     assert set(one) == {
         *("model", "weights", "fingerprint", "size_mib", "created", "seconds", "device", "threads", "machine"),
-        *("versions", "load", "unstable", "batch_size", "budget_s", "precision", "calibration", "width_weights"),
-        *("accuracy", "reason", "modes", "engine_speeds"),
-        *("line_speeds", "published", "tuning"),
+        *("versions", "load", "unstable", "batch_size", "budget_s", "precision", "calibration"),
+        *("accuracy", "reason", "modes", "engine_speeds", "line_speeds", "published", "tuning"),
     }
     assert one["engine_speeds"]["onednn"]["median"] == pytest.approx(2.0, rel=0.05)
     assert one["engine_speeds"]["onednn"]["verdict"] == "faster"

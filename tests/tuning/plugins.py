@@ -28,9 +28,9 @@ class Paced(StripeBackend):
     name = "paced"
     ms = 4.0
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         time.sleep(self.ms * len(batch) / 1e3)
-        return super()._run(batch, widths, contents)
+        return super()._run(batch, widths, contents, margin)
 
 
 class Normal(Paced):
@@ -50,17 +50,17 @@ class Slow(Paced):
 class Segfault(Paced):
     name = "segfault"
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         ctypes.string_at(0)
-        return super()._run(batch, widths, contents)
+        return super()._run(batch, widths, contents, margin)
 
 
 class Hang(Paced):
     name = "hang"
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         time.sleep(600)
-        return super()._run(batch, widths, contents)
+        return super()._run(batch, widths, contents, margin)
 
 
 class Exits(Paced):
@@ -73,8 +73,8 @@ class Exits(Paced):
 class WrongText(Quick):
     name = "wrong"
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
-        emissions = super()._run(batch, widths, contents)
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
+        emissions = super()._run(batch, widths, contents, margin)
         indices = emissions.indices.copy()
         indices[:, 5:] = np.where(indices[:, 5:] > 1, indices[:, 5:] - 1, indices[:, 5:])
         return replace(emissions, indices=indices)
@@ -85,8 +85,8 @@ class SilentlyLow(Quick):
 
     name = "silent"
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
-        emissions = super()._run(batch, widths, contents)
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
+        emissions = super()._run(batch, widths, contents, margin)
         return replace(emissions, probs=emissions.probs + np.float32(0.01))
 
 
@@ -97,18 +97,53 @@ class HonestlyLow(Quick):
         return replace(super()._open(), precision="bf16")
 
 
+class RoughOptions(Options):
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
 class Moody(Quick):
-    """What it reads depends on the lines beside."""
+    """What it reads depends on the lines beside: the first one of several is read otherwise. It never hesitates."""
 
     name = "moody"
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
-        emissions = super()._run(batch, widths, contents)
-        return replace(emissions, indices=np.roll(emissions.indices, 1 if len(batch) == 3 else 0, axis=1) * 1)
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
+        emissions = super()._run(batch, widths, contents, margin)
+        indices = emissions.indices.copy()
+        if len(batch) > 1:
+            indices[0, 5] = indices[0, 5] % 3 + 4
+        return replace(emissions, indices=indices)
 
 
-class RoughOptions(Options):
-    precision: Literal["fp32", "bf16"] = "fp32"
+class Swaying(Moody):
+    """The same in a low precision, of which that may be expected; as sure of it as can be."""
+
+    name = "swaying"
+    options_type = RoughOptions
+    options: RoughOptions
+
+    def _open(self) -> Effective:
+        return replace(super()._open(), precision=self.options.precision)
+
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
+        emissions = super()._run(batch, widths, contents, margin)
+        return replace(emissions, probs=np.full_like(emissions.probs, 0.99))
+
+
+class Compiles(Quick):
+    """Takes its time for every shape that it has not met yet."""
+
+    name = "compiles"
+    seconds = 0.03
+
+    def _open(self) -> Effective:
+        self._met: set[tuple[int, ...]] = set()
+        return super()._open()
+
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
+        if batch.shape not in self._met:
+            self._met.add(batch.shape)
+            time.sleep(self.seconds)
+        return super()._run(batch, widths, contents, margin)
 
 
 class Rough(Quick):
@@ -121,8 +156,8 @@ class Rough(Quick):
     def _open(self) -> Effective:
         return replace(super()._open(), precision=self.options.precision)
 
-    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None) -> Emissions:
-        emissions = super()._run(batch, widths, contents)
+    def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
+        emissions = super()._run(batch, widths, contents, margin)
         dark = batch.mean(axis=(1, 2, 3)) < DARK
         indices = emissions.indices.copy()
         indices[dark, 5] = indices[dark, 5] % 3 + 4
@@ -130,7 +165,10 @@ class Rough(Quick):
         return replace(emissions, indices=indices, probs=probs)
 
 
-BACKENDS = (Normal, Quick, Slow, Segfault, Hang, Exits, WrongText, SilentlyLow, HonestlyLow, Moody, Rough)
+BACKENDS = (
+    *(Normal, Quick, Slow, Segfault, Hang, Exits, WrongText, SilentlyLow, HonestlyLow),
+    *(Moody, Swaying, Compiles, Rough),
+)
 
 
 def _spec(backend: type[Paced]) -> BackendSpec:
@@ -139,4 +177,4 @@ def _spec(backend: type[Paced]) -> BackendSpec:
 
 
 SPECS = {backend.name: _spec(backend) for backend in BACKENDS}
-NORMAL, QUICK, SLOW, SEGFAULT, HANG, EXITS, WRONG, SILENT, HONEST, MOODY, ROUGH = SPECS.values()
+NORMAL, QUICK, SLOW, SEGFAULT, HANG, EXITS, WRONG, SILENT, HONEST, MOODY, SWAYING, COMPILES, ROUGH = SPECS.values()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import bisect
 import csv
 import io
 import os
@@ -9,6 +10,7 @@ import unicodedata
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,6 +21,9 @@ from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.tuning import calibration
 from ocrhpi.tuning.calibration import MIN_LINES, MOST_LINES, CalibrationSet, calibration_digest, load_calibration
 from ocrhpi.values import InputSpec
+
+if TYPE_CHECKING:
+    from ocrhpi.values import Pixels
 
 ROOT = Path(__file__).parents[2]
 ARCHIVE = ROOT / "ocrhpi" / "tuning" / "data" / "lines.zip"
@@ -52,6 +57,16 @@ def shares(values: list[str]) -> dict[str, float]:
     return {value: count / len(values) for value, count in Counter(values).items()}
 
 
+def padded_width(pixels: Pixels) -> int:
+    return line_geometry(pixels.shape[1], pixels.shape[0], SPEC).padded_width
+
+
+def width_shares(calibration: CalibrationSet) -> list[float]:
+    """Shares of the lines that are 320 wide, up to 640, up to 1280, and wider."""
+    ranges = [bisect.bisect_left((320, 640, 1280), padded_width(line.pixels)) for line in calibration.lines]
+    return [ranges.count(number) / len(ranges) for number in range(4)]
+
+
 def test_the_shipped_set_is_small_and_complete(shipped: CalibrationSet, index: list[dict[str, str]]) -> None:
     assert ARCHIVE.stat().st_size < 1_000_000
     assert len(shipped.lines) == shipped.own == len(index) == 200
@@ -72,16 +87,13 @@ def test_shipped_images_are_of_many_sizes(shipped: CalibrationSet) -> None:
     heights = {line.pixels.shape[0] for line in shipped.lines}
     assert min(heights) <= 24
     assert max(heights) > 60
-    sizes = [line.pixels.shape for line in shipped.lines]
-    wide = [line_geometry(width, height, SPEC).padded_width for height, width, _ in sizes]
-    wide = [width for width in wide if width > 320]
+    wide = [width for line in shipped.lines if (width := padded_width(line.pixels)) > 320]
     assert len(set(wide)) == len(wide) >= 60
     assert all(line.pixels.ndim == 3 and line.pixels.dtype == np.uint8 for line in shipped.lines)
 
 
 def test_shipped_widths_scripts_and_difficulties(shipped: CalibrationSet, index: list[dict[str, str]]) -> None:
-    assert shipped.weights(SPEC) == pytest.approx((0.65, 0.20, 0.12, 0.03))
-    assert [len(numbers) for numbers in shipped.range_numbers(SPEC)] == [130, 40, 24, 6]
+    assert width_shares(shipped) == pytest.approx([0.65, 0.20, 0.12, 0.03])
     scripts = Counter(row["script"] for row in index)
     assert (scripts["latin"], scripts["chinese"], len(scripts)) == (90, 60, 12)
     assert len({row["difficulty"] for row in index}) == 11
@@ -89,10 +101,10 @@ def test_shipped_widths_scripts_and_difficulties(shipped: CalibrationSet, index:
 
 @pytest.mark.parametrize("size", [32, 64, 100])
 def test_the_first_lines_stand_for_all(index: list[dict[str, str]], size: int) -> None:
-    first, everything = load_calibration(limit=size), load_calibration()
+    first = load_calibration(limit=size)
     assert len(first.lines) == size
-    assert first.weights(SPEC) == pytest.approx(everything.weights(SPEC), abs=0.05)
-    assert all(first.range_numbers(SPEC))
+    assert width_shares(first) == pytest.approx(width_shares(load_calibration()), abs=0.05)
+    assert all(width_shares(first))
     for trait in ("script", "difficulty"):
         whole, beginning = (shares([row[trait] for row in rows]) for rows in (index, index[:size]))
         for value, share in whole.items():
@@ -206,20 +218,40 @@ def test_more_pixels_than_memory_allows_are_left_out(tmp_path: Path, monkeypatch
     assert "002.png" in read.skipped[0]
 
 
-def test_few_lines_are_filled_up_but_weigh_alone(tmp_path: Path, shipped: CalibrationSet) -> None:
+def test_few_lines_are_filled_up_but_the_stream_is_of_them_alone(tmp_path: Path, shipped: CalibrationSet) -> None:
     for number in range(4):
-        save(tmp_path / f"{number}.png", width=100 if number else 400)
+        save(tmp_path / f"{number}.png", shade=10 * number, width=100 if number else 400)
     read = load_calibration(tmp_path)
     assert read.own == 4
     assert len(read.lines) == 204
     assert read.lines[4].text == shipped.lines[0].text
-    assert read.weights(SPEC) == (0.75, 0.25, 0.0, 0.0)
-    assert [len(numbers) for numbers in read.range_numbers(SPEC)] == [133, 41, 24, 6]
+    shades = [int(line[0, 0, 0]) for line in read.stream(SPEC).part(0, 40)]
+    assert Counter(shades) == dict.fromkeys((0, 10, 20, 30), 10)
     assert len(load_calibration(tmp_path, limit=50).lines) == 50
 
 
-def test_stretched_lines_are_all_of_one_range(shipped: CalibrationSet) -> None:
-    assert shipped.weights(InputSpec(stretch_width=640)) == (0.0, 1.0, 0.0, 0.0)
+def test_widths_that_recur_among_the_users_lines_are_kept_in_the_stream(tmp_path: Path) -> None:
+    widths = (500, 500, 400, 700, 50, 60)  # the last two are both padded to the base width, but are not equally wide
+    for number, width in enumerate(widths):
+        save(tmp_path / f"{number}.png", shade=10 * number, width=width)
+    found: dict[int, set[int]] = {number: set() for number in range(len(widths))}
+    for line in load_calibration(tmp_path).stream(SPEC).part(0, 30 * len(widths)):
+        found[int(line[0, 0, 0]) // 10].add(line.shape[1])
+    assert found[0] == found[1] == {500}
+    assert all(len(found[number]) > 10 for number in (2, 3, 4, 5))
+
+
+def test_lines_that_are_all_stretched_to_one_width_keep_theirs(tmp_path: Path) -> None:
+    for number, width in enumerate((100, 400)):
+        save(tmp_path / f"{number}.png", width=width)
+    stream = load_calibration(tmp_path).stream(InputSpec(stretch_width=640))
+    assert {line.shape[1] for line in stream.part(0, 20)} == {100, 400}
+
+
+def test_the_shipped_lines_come_in_widths_that_are_new(shipped: CalibrationSet) -> None:
+    own = {line.pixels.shape for line in shipped.lines}
+    stream = shipped.stream(SPEC).part(0, 200)
+    assert sum(line.shape in own for line in stream) < 20
 
 
 def test_folders_without_lines_are_refused(tmp_path: Path) -> None:

@@ -5,22 +5,26 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+import yaml
 
 from ocrhpi.backends import registry
-from ocrhpi.candidate import Candidate, Split
+from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.errors import OptionError
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuning.candidates import list_candidates
+from ocrhpi.tuning.question import Goal
 from tests.tuning.fileless import fileless_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocrhpi.model import Model
+    from ocrhpi.values import Batching
 
+NO_FLAGS: dict[str, Any] = {"cpu_flags": []}
 PADDLE = ModelFiles(paddle_graph=Path("m/inference.json"), paddle_parameters=Path("m/inference.pdiparams"))
 ONNX = ModelFiles(onnx=Path("m/inference.onnx"))
 
@@ -50,24 +54,91 @@ def test_normal_mode_is_the_baseline_and_no_candidate_twice() -> None:
     assert len(set(names)) == len(names)
     assert {candidate.backend for candidate in entrants.candidates} == {"paddle", "openvino", "onnxruntime"}
     assert {candidate.device for candidate in entrants.candidates} == {"cpu"}
-    assert {candidate.batching for candidate in entrants.candidates} == {"exact", "masked", "rounded", "natural"}
+    batchings = {candidate.batching for candidate in entrants.candidates}
+    assert batchings == {"exact", "masked", "split", "rounded", "natural"}
     assert all("ocrhpi lower" in row.reason for row in entrants.left_out)
     assert entrants.engines["openvino"] == importlib.metadata.version("openvino")
 
 
-def test_every_engine_has_its_best_chance_first_then_the_best_low_precisions_and_other_widths_last() -> None:
-    candidates = list_candidates(model(), "cpu", "throughput").candidates
-    assert {candidate.backend for candidate in candidates[:2]} == {"openvino", "onnxruntime"}
-    likely = ["openvino", "onnxruntime"] * 2
-    assert sorted(candidate.backend for candidate in candidates[:4] if candidate.same_text) == sorted(likely)
-    assert (candidates[4].backend, candidates[4].precision) == ("openvino", "bf16")  # without plans, it alone
-    same_text = [candidate.same_text for candidate in candidates[5:]]
+def test_what_is_likely_comes_first_then_the_best_of_each_engine_then_the_best_low_precisions() -> None:
+    entrants = list_candidates(model(), "cpu", "throughput", machine=NO_FLAGS)
+    likely, others = entrants.likely, entrants.candidates[len(entrants.likely) :]
+    assert entrants.candidates[: len(likely)] == likely
+    assert {(one.backend, one.same_text) for one in others[:2]} == {("openvino", True), ("onnxruntime", True)}
+    # Of each of the two engines two that may change text, as far as there are any without plans.
+    changing = [(one.backend, one.precision) for one in others[2:5]]
+    assert sorted(changing) == [("onnxruntime", "fp32"), ("openvino", "bf16"), ("openvino", "bf16")]
+    same_text = [one.same_text for one in others[5:]]
     assert same_text == sorted(same_text, reverse=True)
-    own = [number for number, candidate in enumerate(candidates) if candidate.backend == "paddle"]
-    assert own[0] > max(
-        number for number, candidate in enumerate(candidates) if candidate.same_text and candidate.backend != "paddle"
+    assert {one.backend for one in others[5:]} == {"paddle", "openvino", "onnxruntime"}
+    assert others[-1].batching == "rounded"
+
+
+def test_where_text_may_change_what_changes_it_comes_first() -> None:
+    entrants = list_candidates(model(), "cpu", "throughput", accuracy="no-loss", machine=NO_FLAGS)
+    others = entrants.candidates[len(entrants.likely) :]
+    assert {(one.backend, one.same_text) for one in others[:2]} == {("openvino", False), ("onnxruntime", False)}
+    same_text = [one.same_text for one in others[-10:]]
+    assert same_text == sorted(same_text)
+
+
+def prior() -> list[dict[str, Any]]:
+    classes: list[dict[str, Any]] = yaml.safe_load(
+        Path(__file__).parents[2].joinpath("backend_configs", "prior.yaml").read_text("utf-8")
     )
-    assert candidates[-1].batching == "natural"
+    return classes
+
+
+@pytest.mark.parametrize("accuracy", ["identical", "no-loss", "cer<=2%"])
+@pytest.mark.parametrize("goal", get_args(Goal))
+@pytest.mark.parametrize("of_class", prior(), ids=lambda of_class: of_class["flag"] or "any other")
+def test_what_has_won_on_such_a_machine_is_tried_first_and_by_a_quick_tuning(
+    of_class: dict[str, Any], goal: Goal, accuracy: str
+) -> None:
+    machine = {"cpu_flags": ["avx2", of_class["flag"]]}
+    entrants = list_candidates(model(), "cpu", goal, accuracy=accuracy, machine=machine)
+    expected = [
+        Candidate(**{"device": "cpu", **entry})
+        for entry in of_class[goal]["identical" if accuracy == "identical" else "other"]
+    ]
+    assert list(entrants.likely) == expected, "an entry that no grid has is not tried"
+    assert entrants.candidates[: len(expected)] == entrants.likely
+    if accuracy == "identical":
+        assert all(candidate.same_text for candidate in expected)
+
+
+def test_the_first_class_whose_flag_the_cpu_has_counts() -> None:
+    both, plain = (
+        list_candidates(model(), "cpu", "throughput", accuracy="no-loss", machine={"cpu_flags": flags}).likely
+        for flags in (["avx512_bf16", "amx_bf16"], ["avx2"])
+    )
+    assert [candidate.precision for candidate in both] == ["bf16", "bf16", "fp32"]
+    assert {candidate.precision for candidate in plain} == {"fp32"}
+    without = [list_candidates(model(), "cpu", "throughput", machine=machine).likely for machine in ({}, NO_FLAGS)]
+    assert without[0] == without[1]
+
+
+def test_what_is_likely_has_the_threads_and_options_that_are_asked_for() -> None:
+    entrants = list_candidates(model(), "cpu", "throughput", threads=3, machine=NO_FLAGS)
+    assert len(entrants.likely) == 3
+    assert all(candidate.options["threads"] == 3 for candidate in entrants.likely)
+    alone = list_candidates(
+        model(), "cpu", "throughput", backend="openvino", options={"pinning": True}, machine=NO_FLAGS
+    )
+    assert {candidate.backend for candidate in alone.likely} == {"openvino"}
+    assert all(candidate.options["pinning"] is True for candidate in alone.likely)
+    assert alone.candidates[: len(alone.likely)] == alone.likely
+
+
+def test_without_anything_that_has_won_the_first_few_are_likely(tmp_path: Path) -> None:
+    for engine in ("openvino", "onnxruntime", "paddle"):
+        (tmp_path / f"{engine}.yaml").write_text("cpu: [{batch_size: 3}, {batch_size: 5}]\n", "utf-8")
+    entrants = list_candidates(model(), "cpu", "throughput", grids=tmp_path)
+    assert entrants.likely == entrants.candidates[:3]
+    assert len(entrants.candidates) == 6
+    low = list_candidates(model(), "cpu", "throughput", precision="bf16")
+    assert low.likely == low.candidates[:3]
+    assert {candidate.precision for candidate in low.likely} == {"bf16"}
 
 
 @pytest.mark.parametrize(("missing", "baseline"), [("paddle", "onnxruntime"), ("onnxruntime", "paddle")])
@@ -109,6 +180,19 @@ def test_for_latency_batch_sizes_make_no_difference() -> None:
     assert {candidate.batch_size for candidate in candidates} == {1}
     assert len({candidate.name for candidate in candidates}) == len(candidates)
     assert len(candidates) < len(list_candidates(model(), "cpu", "throughput").candidates)
+
+
+def test_for_latency_what_serves_several_batches_is_left_out() -> None:
+    for candidate in list_candidates(model(), "cpu", "latency").candidates:
+        assert not {"hint", "streams", "requests"} & set(candidate.options), candidate.name
+    throughput = list_candidates(model(), "cpu", "throughput").candidates
+    assert {"hint", "requests"} <= {name for candidate in throughput for name in candidate.options}
+
+
+def test_for_latency_what_a_user_asks_for_stays() -> None:
+    asked = {"hint": "throughput", "streams": 1}
+    candidates = list_candidates(model(), "cpu", "latency", backend="openvino", options=asked).candidates
+    assert all(candidate.options.items() >= asked.items() for candidate in candidates)
 
 
 def test_threads_and_options_reach_the_candidates_and_the_digest() -> None:
@@ -171,12 +255,36 @@ def test_names_and_complexity_of_setups() -> None:
     )
     assert plain.name == "paddle, exact, batch 1"
     assert tuned.name == "openvino, hint=throughput, pinning=true, head=topk, masked 64, batch 8"
-    split = Split(narrow=plain, wide=tuned, up_to=640)
-    assert split.name == f"up to 640: {plain.name}; wider: {tuned.name}"
     assert plain.complexity == 0
-    assert plain.complexity < tuned.complexity < split.complexity
+    assert plain.complexity < tuned.complexity
+    split = Candidate(backend="openvino", batching="split")
+    assert split.name == "openvino, split 64, batch 1"
     low = Candidate(backend="openvino", options={"precision": "bf16"})
     assert [setup.same_text for setup in (plain, tuned, split, low)] == [True, True, True, False]
-    assert not Split(narrow=plain, wide=low, up_to=320).same_text
-    assert Split(narrow=plain, wide=low, up_to=320).precision == "fp32+bf16"
     assert not Candidate(backend="openvino", batching="natural").same_text
+
+
+def test_batchings_are_the_more_complex_the_farther_they_are_from_normal_mode() -> None:
+    batchings: tuple[Batching, ...] = ("exact", "masked", "split", "rounded", "natural")
+    ranks = [Candidate(backend="openvino", batching=batching).complexity for batching in batchings]
+    assert ranks == sorted(set(ranks))
+    low = Candidate(backend="openvino", options={"precision": "bf16"}, batching="natural", batch_size=8)
+    assert Verified(low=low, full=low, threshold=0.2).complexity > low.complexity
+
+
+def test_kinds_are_told_apart_by_engine_provider_and_precisions_alone() -> None:
+    one = Candidate(backend="openvino", options={"precision": "int8", "rest": "bf16", "hint": "throughput"})
+    like = Candidate(
+        backend="openvino", options={"precision": "int8", "rest": "bf16"}, batching="natural", batch_size=8
+    )
+    others = [
+        Candidate(backend="openvino"),
+        Candidate(backend="openvino", options={"precision": "int8"}),
+        Candidate(backend="onnxruntime", options={"precision": "int8", "rest": "bf16"}),
+        Candidate(backend="onnxruntime", options={"provider": "cuda"}),
+        Candidate(backend="onnxruntime", options={"provider": "tensorrt"}),
+    ]
+    assert one.kind == like.kind
+    assert len({one.kind, *(other.kind for other in others)}) == 6
+    assert (one.kind_name, others[0].kind_name) == ("openvino int8 bf16", "openvino fp32")
+    assert others[3].kind_name == "onnxruntime cuda fp32"

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrhpi.candidate import Candidate, Split
+from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.tuning.choose import MARGIN, MIN_ROUNDS, Choice, Looser, choose
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.rows import Change, GateResult, Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from ocrhpi.candidate import Setup
 
 LABELLED: dict[str, Any] = {"labelled": 100, "reference_cer": 0.01, "exact": 95, "reference_exact": 95}
 SAME = GateResult(lines=200, changed=0, cer=0.01, cer_interval=(0.0, 0.0), exact_interval=(0.0, 0.0), **LABELLED)
@@ -36,20 +38,16 @@ PASSING: dict[str, list[GateResult]] = {
 }
 
 
-def row(name: str, samples: Sequence[float | tuple[float | None, ...]], **facts: Any) -> Row:
-    """A row whose rounds took so many milliseconds per line, in all width ranges alike where one number is given."""
+def row(name: str, samples: Sequence[float], **facts: Any) -> Row:
+    """A row whose rounds took so many milliseconds per line."""
     options, batch_size = facts.pop("options", {}), facts.pop("batch_size", 1)
     return Row(
         candidate=Candidate(backend=name, options=options, batch_size=batch_size),
-        **{"outcome": "measured", "gate": SAME, "samples": tuple(map(ranges, samples)), **facts},
+        **{"outcome": "measured", "gate": SAME, "samples": tuple(map(float, samples)), **facts},
     )
 
 
-def ranges(sample: float | tuple[float | None, ...]) -> tuple[float | None, ...]:
-    return sample if isinstance(sample, tuple) else (float(sample),) * 4
-
-
-def normal(samples: Sequence[float | tuple[float | None, ...]] = (10,) * 5, **facts: Any) -> Row:
+def normal(samples: Sequence[float] = (10,) * 5, **facts: Any) -> Row:
     return row("normal", samples, baseline=True, **{"gate": None, **facts})
 
 
@@ -120,37 +118,37 @@ class TestWinner:
         assert (choice.winner, choice.ratios[1], choice.order) == (0, None, (0, 1))
 
 
-class TestWeights:
-    ROWS = (normal(), row("narrow", [(4, 20, 20, 20)] * 5), row("wide", [(20, 4, 4, 4)] * 5))
+class TestFirstSight:
+    def test_it_is_part_of_every_time(self) -> None:
+        one = row("a", [5, 6], first_sight_ms=0.5)
+        assert one.times == (5.5, 6.5)
+        assert row("a", [5, 6]).times == (5.0, 6.0)
 
-    def test_they_change_the_winner(self) -> None:
-        assert winner(self.ROWS, Question(weights=(0.97, 0.01, 0.01, 0.01))) == "narrow"
-        assert winner(self.ROWS, Question(weights=(0.1, 0.3, 0.3, 0.3))) == "wide"
-        assert winner(self.ROWS, Question(weights=(0.5, 0.2, 0.2, 0.1))) == "normal"
-
-    def test_time_is_weighted_not_speed(self) -> None:
-        choice = choose(self.ROWS, Question(weights=(0.75, 0.25, 0.0, 0.0)))
-        assert choice.ratios[1] is not None
-        assert choice.ratios[1].median == pytest.approx(10 / (0.75 * 4 + 0.25 * 20))
-
-    def test_a_range_without_a_sample_is_left_out_for_both(self) -> None:
-        rows = [normal([(10, 100, 10, 10)] * 5), row("fast", [(5, None, 10, 10)] * 5)]
-        choice = choose(rows, Question(weights=(0.5, 0.25, 0.25, 0.0)))
-        assert choice.ratios[1] is not None
-        assert choice.ratios[1].median == pytest.approx((0.5 * 10 + 0.25 * 10) / (0.5 * 5 + 0.25 * 10))
-        assert choice.ratios[0] is not None
-        assert choice.ratios[0].median == 1
-
-    def test_without_a_common_range_there_is_no_ratio(self) -> None:
-        rows = [normal([(None, 1, 1, 1)] * 5), row("fast", [(1, None, None, None)] * 5)]
+    def test_what_must_meet_shapes_first_loses_to_what_is_as_fast_without(self) -> None:
+        rows = [normal(), row("compiles", [4.0] * 5, first_sight_ms=2.0), row("as it is", [5.0] * 5)]
         choice = choose(rows, Question())
-        assert (choice.winner, choice.ratios[1]) == (0, None)
+        assert (choice.winner, choice.order) == (2, (2, 1, 0))
+        assert choice.ratios[1] is not None
+        assert choice.ratios[1].median == pytest.approx(10 / 6)
+        assert winner([normal(), row("compiles", [4.0] * 5, first_sight_ms=0.5), row("as it is", [5.0] * 5)]) == (
+            "compiles"
+        )
 
-    def test_a_range_of_no_weight_tells_nothing(self) -> None:
-        rows = [normal([(None, 10, 10, 10)] * 5), row("fast", [(1, 1, 1, 1)] * 5)]
-        choice = choose(rows, Question(weights=(1.0, 0.0, 0.0, 0.0)))
-        assert (choice.winner, choice.decided, choice.ratios) == (0, False, (None, None))
-        assert "has no timings" in choice.reason
+    def test_of_two_that_are_otherwise_alike_the_one_with_less_of_it_wins(self) -> None:
+        rows = [normal(), row("a", [4.0] * 5, first_sight_ms=1.0), row("b", [4.0] * 5, first_sight_ms=0.5)]
+        assert winner(rows) == "b"
+        assert winner([rows[0], *rows[:0:-1]]) == "b"
+
+    def test_it_may_keep_normal_mode_and_is_normal_modes_too(self) -> None:
+        assert winner([normal(), row("compiles", [5.0] * 5, first_sight_ms=6.0)]) == "normal"
+        assert winner([normal(first_sight_ms=2.0), row("compiles", [5.0] * 5, first_sight_ms=6.0)]) == "compiles"
+
+    def test_it_counts_where_latency_is_the_goal_and_not_in_times_measured_besides(self) -> None:
+        rows = [normal([20.0] * 5), row("fast", [5.0] * 5, first_sight_ms=2.0, latency=(5.0,) * 5)]
+        question = Question(goal="latency", max_latency_ms=6.0)
+        assert "it takes 7 ms a line" in choose(rows, question).reason
+        assert choose(rows, question.model_copy(update={"max_latency_ms": 7.0})).winner == 1
+        assert choose(rows, question.model_copy(update={"goal": "throughput"})).winner == 1
 
 
 class TestTies:
@@ -181,12 +179,18 @@ class TestTies:
             assert isinstance(chosen, Candidate)
             assert chosen.device == "gpu:0"
 
-    def test_a_split_is_worth_it_only_if_it_is_faster(self) -> None:
-        one = Candidate(backend="a", options={"threads": 2})
-        split = Split(narrow=one, wide=Candidate(backend="b"), up_to=320)
-        rows = [normal(), row("a", [5.0] * 5), row("x", [4.95] * 5).model_copy(update={"candidate": split})]
+    @pytest.mark.parametrize(
+        "more",
+        [
+            Candidate(backend="a", batching="split"),
+            Verified(low=Candidate(backend="a"), full=Candidate(backend="a"), threshold=0.2),
+        ],
+        ids=["two graphs", "two readings"],
+    )
+    def test_what_runs_twice_as_much_is_worth_it_only_if_it_is_faster(self, more: Setup) -> None:
+        rows = [normal(), row("a", [5.0] * 5), row("x", [4.95] * 5).model_copy(update={"candidate": more})]
         assert choose(rows, Question()).winner == 1
-        rows[2] = row("x", [4.5] * 5).model_copy(update={"candidate": split})
+        rows[2] = row("x", [4.5] * 5).model_copy(update={"candidate": more})
         assert choose(rows, Question()).winner == 2
 
     def test_ties_are_paired_by_round(self) -> None:
@@ -295,9 +299,9 @@ class TestAccuracy:
 class TestBounds:
     def test_latency_of_throughput_candidates(self) -> None:
         rows = [
-            normal(latency=((10.0,) * 4,) * 3),
-            row("batched", [2] * 5, latency=((30.0,) * 4, (8.0,) * 4, (31.0,) * 4)),
-            row("single", [5] * 5, latency=((6.0,) * 4,) * 3),
+            normal(latency=(10.0,) * 3),
+            row("batched", [2] * 5, latency=(30.0, 8.0, 31.0)),
+            row("single", [5] * 5, latency=(6.0,) * 3),
             row("unknown", [1] * 5),
         ]
         assert winner(rows) == "unknown"
@@ -307,18 +311,10 @@ class TestBounds:
         assert winner(rows, Question(max_latency_ms=30.0)) == "batched"
 
     def test_latency_where_it_is_the_goal(self) -> None:
-        rows = [normal(), row("fast", [(5, 50, 5, 5)] * 5, latency=((1.0,) * 4,) * 5)]
-        weights = (0.8, 0.2, 0.0, 0.0)
-        rows[0] = normal([(20, 10, 10, 10)] * 5)
-        question = Question(goal="latency", max_latency_ms=13.0, weights=weights)
+        rows = [normal([20.0] * 5), row("fast", [14.0] * 5, latency=(1.0,) * 5)]
+        question = Question(goal="latency", max_latency_ms=13.0)
         assert winner(rows, question) == "normal"  # 14 ms, whatever stands in latency
         assert winner(rows, question.model_copy(update={"max_latency_ms": 14.0})) == "fast"
-
-    def test_latency_is_a_mean_over_the_ranges_that_were_measured(self) -> None:
-        rows = [normal(latency=((5.0,) * 4,)), row("fast", [1] * 5, latency=((10.0, None, 10.0, 10.0),) * 3)]
-        question = Question(max_latency_ms=9.0, weights=(0.5, 0.5, 0.0, 0.0))
-        assert winner(rows, question) == "normal"
-        assert winner(rows, question.model_copy(update={"max_latency_ms": 10.0})) == "fast"
 
     def test_memory(self) -> None:
         rows = [normal(peak_mib=100.0), row("big", [2] * 5, peak_mib=900.0), row("small", [5] * 5, peak_mib=300.0)]
@@ -349,19 +345,16 @@ class TestBounds:
 # --- properties -----------------------------------------------------------------------------------------------------
 
 NAMES = ("a", "b", "c", "d", "e")
-WEIGHTS = ((0.7, 0.15, 0.1, 0.05), (0.25, 0.25, 0.25, 0.25), (1.0, 0.0, 0.0, 0.0), (0.0, 0.5, 0.5, 0.0))
 FEW = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 @st.composite
-def samples_of(draw: st.DrawFn, speed: float, most_rounds: int = 8) -> tuple[tuple[float | None, ...], ...]:
-    """Rounds of one row: a speed, noise about it, and ranges without a line."""
+def samples_of(draw: st.DrawFn, speed: float, most_rounds: int = 8) -> tuple[float, ...]:
+    """Rounds of one row: a speed, and noise about it."""
     noise = draw(st.sampled_from([0.0, 0.01, 0.1, 0.8]))
     count = draw(st.integers(0, most_rounds))
-    absent = draw(st.sets(st.integers(0, 3), max_size=1) if draw(st.booleans()) else st.just(set[int]()))
     chance = np.random.default_rng(draw(st.integers(0, 2**16)))
-    times = 10 / speed * np.exp(chance.normal(0, noise, (count, 4)))
-    return tuple(tuple(None if i in absent else float(time) for i, time in enumerate(times_)) for times_ in times)
+    return tuple(map(float, 10 / speed * np.exp(chance.normal(0, noise, count))))
 
 
 @st.composite
@@ -379,6 +372,7 @@ def some_row(draw: st.DrawFn, name: str) -> Row:
         peak_mib=draw(st.sampled_from([100.0, 100.0, 900.0, None])),
         first_round=draw(st.sampled_from([0, 0, 0, 1, 3])),
         samples=draw(samples_of(speed)),
+        first_sight_ms=draw(st.sampled_from([0.0, 0.0, 0.25, 4.0])),
         latency=draw(samples_of(speed, 3)),
     )
 
@@ -396,40 +390,22 @@ QUESTIONS = st.builds(
     accuracy=st.sampled_from(list(PASSING)),
     max_latency_ms=st.sampled_from([None, None, 6.0, 20.0]),
     max_memory_mib=st.sampled_from([None, None, 500.0]),
-    weights=st.sampled_from(WEIGHTS),
 )
 
 
-def weighted(question: Question, samples: Sequence[tuple[float | None, ...]]) -> list[float]:
-    """The times of the rounds, in a plain way of their own."""
-    times = []
-    for sample in samples:
-        known = [(weight, time) for weight, time in zip(question.weights, sample, strict=True) if time is not None]
-        if sum(weight for weight, _ in known):
-            times.append(sum(weight * time for weight, time in known) / sum(weight for weight, _ in known))
-    return times
-
-
 def holds_bounds(one: Row, question: Question) -> bool:
-    latency = weighted(question, one.samples if question.goal == "latency" else one.latency)
+    sight = one.first_sight_ms
+    latency = [sample + sight for sample in one.samples] if question.goal == "latency" else one.latency
     return (
         question.max_latency_ms is None or (bool(latency) and statistics.median(latency) <= question.max_latency_ms)
     ) and (question.max_memory_mib is None or (one.peak_mib or 1e9) <= question.max_memory_mib)
 
 
-def seems_as_fast(one: Row, baseline: Row, question: Question) -> bool:
+def seems_as_fast(one: Row, baseline: Row) -> bool:
     """Whether at least half of the rounds say that it is as fast, in a plain way of their own."""
-    own = {one.first_round + i: sample for i, sample in enumerate(one.samples)}
-    others = {baseline.first_round + i: sample for i, sample in enumerate(baseline.samples)}
-    rounds = []
-    for number in own.keys() & others.keys():
-        both = [None not in pair for pair in zip(own[number], others[number], strict=True)]
-        cut = [
-            tuple(time if kept else None for time, kept in zip(sample, both, strict=True))
-            for sample in (own[number], others[number])
-        ]
-        if times := weighted(question, cut):
-            rounds.append(times[0] <= times[1])
+    own = {one.first_round + i: sample + one.first_sight_ms for i, sample in enumerate(one.samples)}
+    others = {baseline.first_round + i: sample + baseline.first_sight_ms for i, sample in enumerate(baseline.samples)}
+    rounds = [own[number] <= others[number] for number in own.keys() & others.keys()]
     return len(rounds) >= MIN_ROUNDS and 2 * sum(rounds) >= len(rounds)
 
 
@@ -459,7 +435,7 @@ def test_the_winner_is_not_slower_than_the_baseline(rows: list[Row], question: Q
         assert ratio.rounds >= MIN_ROUNDS
         if holds_bounds(baseline, question):
             assert ratio.low > 1 + MARGIN
-            assert seems_as_fast(rows[choice.winner], baseline, question)
+            assert seems_as_fast(rows[choice.winner], baseline)
         else:
             assert ratio.high >= 1
             assert holds_bounds(rows[choice.winner], question)
@@ -499,10 +475,11 @@ def test_the_order_of_rows_does_not_matter(rows: list[Row], question: Question, 
 @FEW
 @given(tables(), QUESTIONS, st.sampled_from([2.0**-7, 0.5, 2.0, 1024.0]))  # powers of two: not one bit is rounded
 def test_slower_clocks_do_not_matter(rows: list[Row], question: Question, factor: float) -> None:
-    def scaled(samples: tuple[tuple[float | None, ...], ...]) -> tuple[tuple[float | None, ...], ...]:
-        return tuple(tuple(None if time is None else factor * time for time in sample) for sample in samples)
+    def scaled(one: Row) -> Row:
+        times = {name: tuple(factor * time for time in getattr(one, name)) for name in ("samples", "latency")}
+        return one.model_copy(update={**times, "first_sight_ms": factor * one.first_sight_ms})
 
-    slower = [one.model_copy(update={"samples": scaled(one.samples), "latency": scaled(one.latency)}) for one in rows]
+    slower = list(map(scaled, rows))
     bound = question.max_latency_ms
     wider = question.model_copy(update={"max_latency_ms": None if bound is None else factor * bound})
     first, second = choose(rows, question), choose(slower, wider)
@@ -533,9 +510,16 @@ def test_a_choice_fits_into_a_file(rows: list[Row], question: Question) -> None:
 
 
 @FEW
-@given(st.lists(st.sampled_from([0.0, 1e-9, 1.0, 1e9, float("inf"), float("nan")]), min_size=20, max_size=20))
+@given(st.lists(st.sampled_from([1e-9, 1e-3, 1.0, 1e3, 1e9]), min_size=20, max_size=20))
 def test_absurd_times_never_raise(times: list[float]) -> None:
     choice = choose(
         [normal(times[:5]), row("a", times[5:10]), row("b", times[10:15]), row("c", times[15:])], Question()
     )
     assert choice.order[0] == choice.winner
+
+
+@pytest.mark.parametrize("ms", [0.0, -1.0, float("nan")])
+def test_times_are_above_zero(ms: float) -> None:
+    for name in ("samples", "latency"):
+        with pytest.raises(ValueError, match=r"greater than 0|finite"):
+            Row.model_validate({"candidate": Candidate(backend="a"), "outcome": "measured", name: (1.0, ms)})

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi.tuning.gate import (
+    MIN_DECIDING,
     POLICIES_BY_STRICTNESS,
     KnownLine,
     ReadLine,
     can_write,
     compare,
     failure,
+    known_lines,
     next_looser,
     passes,
 )
@@ -86,6 +88,47 @@ class TestCompare:
     def test_it_fits_into_a_file(self) -> None:
         result = compared(["abcd", "ab"], ["abcd", "aa"], ["abce", "ab"])
         assert GateResult.model_validate_json(result.model_dump_json()) == result
+
+    def test_lines_that_do_not_decide_are_counted_apart(self) -> None:
+        known = [KnownLine("a", "a"), KnownLine("x", "x", decides=False), KnownLine("y", "b", decides=False)]
+        reference = [ReadLine("a", 0.75), ReadLine("q", 0.75), ReadLine("b", 0.9)]
+        read = [ReadLine("a", 0.5), ReadLine("p", 0.1), ReadLine("b", 0.1)]
+        result = compare(known, reference, read, LABELS)
+        assert (result.lines, result.changed, result.examples) == (1, 0, ())
+        assert (result.apart, result.apart_changed) == (2, 1)
+        assert result.score_difference == 0.25
+        assert (result.labelled, result.exact, result.cer) == (1, 1, 0.0)
+        assert failure("identical", result) == ""
+        assert compare(known[1:], reference[1:], read[1:], LABELS).lines == 0
+
+
+class TestKnownLines:
+    def test_those_that_the_labels_cannot_write_do_not_decide(self) -> None:
+        texts = ["abc", "xyz", None, "", "नि", "न", *["a"] * MIN_DECIDING]
+        lines = known_lines(((f"line {number}", text) for number, text in enumerate(texts)), LABELS)
+        assert [(line.name, line.text) for line in lines] == [(f"line {n}", text) for n, text in enumerate(texts)]
+        assert [line.decides for line in lines[:6]] == [True, False, True, True, True, False]
+        assert all(line.decides for line in lines[6:])
+
+    @pytest.mark.parametrize(("deciding", "apart"), [(MIN_DECIDING - 1, 0), (MIN_DECIDING, 9), (0, 0)])
+    def test_if_too_few_would_be_left_all_decide(self, deciding: int, apart: int) -> None:
+        texts = ["x"] * 9 + ["ab"] * deciding
+        lines = known_lines([(str(number), text) for number, text in enumerate(texts)], LABELS)
+        assert sum(not line.decides for line in lines) == apart
+
+    def test_without_labels_or_lines(self) -> None:
+        assert known_lines([], LABELS) == []
+        assert all(line.decides for line in known_lines([("a", "a")] * 50, ()))
+
+    def test_what_they_change_is_no_failure_but_what_others_change_is(self) -> None:
+        texts = ["ab"] * MIN_DECIDING + ["xyz"] * 5
+        lines = known_lines([(str(number), text) for number, text in enumerate(texts)], LABELS)
+        reference = [ReadLine("ab", 0.9)] * len(texts)
+        read = [*reference[:-1], ReadLine("q", 0.9)]
+        assert passes("identical", compare(lines, reference, read, LABELS))
+        assert passes("no-loss", compare(lines, reference, read, LABELS))
+        other = [ReadLine("q", 0.9), *reference[1:]]
+        assert failure("identical", compare(lines, reference, other, LABELS)).startswith("1 of 20 texts changed")
 
 
 @pytest.mark.parametrize(

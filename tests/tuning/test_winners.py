@@ -20,7 +20,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocrhpi.candidate import Candidate, Split
+from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.machine import describe_machine
@@ -28,7 +28,7 @@ from ocrhpi.model import Model, ModelFiles
 from ocrhpi.tuning import key as key_module
 from ocrhpi.tuning import winners
 from ocrhpi.tuning.choose import Choice
-from ocrhpi.tuning.key import differences, key_of
+from ocrhpi.tuning.key import TUNING_VERSION, differences, key_of
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.rows import Change, GateResult, Row
 from ocrhpi.tuning.statistic import Ratio
@@ -61,7 +61,9 @@ KEY: dict[str, Any] = {
 }
 
 
-def sample(reason: str = "", key: dict[str, Any] | None = None, model_path: str = "/models/a") -> Tuning:
+def sample(
+    reason: str = "", key: dict[str, Any] | None = None, model_path: str = "/models/a", *, quick: bool = False
+) -> Tuning:
     paddle = Candidate(backend="paddle", options={"onednn": "auto", "threads": None})
     openvino = Candidate(backend="openvino", device="cpu", options={"scale": 0.123456789}, batching="masked")
     gate = GateResult(
@@ -77,19 +79,32 @@ def sample(reason: str = "", key: dict[str, Any] | None = None, model_path: str 
             baseline=True,
             effective={"settings": {"onednn": True}, "notes": ()},
             load_s=1.23456,
-            samples=((9.87654321, 12.0, None, 1e-05), (8.5, 11.25, None, 0.25)),
+            look=9.999999,
+            samples=(9.87654321, 1e-05),
         ),
-        Row(candidate=openvino, outcome="measured", gate=gate, first_round=1, samples=((1.5, 2.0, None, 0.125),)),
         Row(
-            candidate=Split(narrow=openvino, wide=paddle, up_to=320), outcome="rejected", reason=reason or "Signal 11."
+            candidate=openvino,
+            outcome="measured",
+            gate=gate,
+            remarks=("3 of 32 texts depend on the lines beside them",),
+            first_round=1,
+            samples=(1.5,),
+            first_sight_ms=0.123456,
+            latency=(2.5,),
+        ),
+        Row(
+            candidate=Verified(low=openvino, full=paddle, threshold=0.2),
+            outcome="rejected",
+            reason=reason or "Signal 11.",
         ),
     )
     ratios = (Ratio(median=1.0, low=1.0, high=1.0, rounds=2), Ratio(median=5.55555, low=5.0, high=6.0, rounds=1), None)
     return Tuning(
         created="2026-11-22T18:00:00+00:00",
         model=TunedModel(name="a", fingerprint=KEY["model"], path=model_path),
-        question=Question(max_latency_ms=12.345678, weights=(1 / 3, 1 / 3, 1 / 3, 0.0)),
+        question=Question(max_latency_ms=12.345678),
         key=key_of(**(key or KEY)),
+        quick=quick,
         choice=Choice(winner=1, decided=True, reason="It is faster.", order=(1, 0), ratios=ratios),
         rows=rows,
         seconds=31.4159265,
@@ -114,7 +129,10 @@ def made(place: Path) -> Path:
 def test_a_tuning_comes_back_rounded(made: Path) -> None:
     kept, back = sample(), read_tuning(made)
     assert back.rows == rounded_rows(kept.rows)
-    assert back.rows[0].samples == ((9.877, 12.0, None, 1e-05), (8.5, 11.25, None, 0.25))
+    assert (back.rows[0].look, back.rows[0].samples) == (10.0, (9.877, 1e-05))
+    assert (back.rows[1].first_sight_ms, back.rows[1].latency) == (0.1235, (2.5,))
+    assert back.rows[1].times == pytest.approx((1.6235,))
+    assert back.rows[1].remarks == kept.rows[1].remarks
     assert [row.candidate for row in back.rows] == [row.candidate for row in kept.rows]
     assert (back.key, back.question, back.model) == (kept.key, kept.question, kept.model)
     assert back.choice.ratios[1] == Ratio(median=5.556, low=5.0, high=6.0, rounds=1)
@@ -136,7 +154,8 @@ def test_a_person_can_read_the_file(made: Path) -> None:
     text = made.read_text("utf-8")
     assert text.startswith("# What ocrhpi measured")
     assert "ocrhpi explain FILE" in text
-    assert "\n  - [9.877, 12.0, null, 1.0e-05]\n" in text
+    assert "\n  samples: [9.877, 1.0e-05]\n" in text
+    assert "\nquick: false\n" in text
     assert "极速: 发货" in text
     assert list(yaml.safe_load(text))[-1] == "rows"
 
@@ -171,7 +190,7 @@ def test_each_question_has_its_place(tmp_path: Path) -> None:
     assert usual.parent == tmp_path / "hpi"
     assert usual.name.startswith(f"PP-OCRv4_mobile_rec-{model.fingerprint[:16]}-")
     same = [
-        place_of(model, Question(weights=(1.0, 0.0, 0.0, 0.0)), cache_dir=tmp_path),
+        place_of(model, Question(goal="throughput", accuracy="identical"), cache_dir=tmp_path),
         place_of(replace(model, path=tmp_path), Question(), None, None, cache_dir=tmp_path),
     ]
     others = [
@@ -238,7 +257,7 @@ def test_every_change_is_named() -> None:
 
 def test_a_new_version_of_tuning_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_module, "TUNING_VERSION", 99)
-    assert find(made, key_of(**KEY), "/models/a").stale == ("versions.tuning: 1 -> 99",)
+    assert find(made, key_of(**KEY), "/models/a").stale == (f"versions.tuning: {TUNING_VERSION} -> 99",)
 
 
 def test_weights_that_changed_at_the_same_place_are_named(made: Path) -> None:
@@ -261,7 +280,9 @@ def test_weights_that_changed_at_the_same_place_are_named(made: Path) -> None:
         (lambda _: "[1, 2]", "not the file of a tuning"),
         (lambda text: text[: len(text) // 2], "no YAML|damaged"),
         (lambda text: text[:-700], "no YAML|damaged"),
-        (lambda text: text.replace(FORMAT, "ocrhpi-hpi-config-0"), "its format is 'ocrhpi-hpi-config-0'"),
+        (lambda text: text.replace(FORMAT, "ocrhpi-hpi-config-1"), "its format is 'ocrhpi-hpi-config-1'"),
+        (lambda text: text.replace("9.877,", "-9.877,"), r"damaged at rows\.0\.samples\.0"),
+        (lambda text: text.replace("9.877,", "[9.877],"), r"damaged at rows\.0\.samples\.0"),
         (lambda text: text.replace("winner: 1", "winner: 9"), "names row 9 of 3"),
         (lambda text: text.replace("order: [1, 0]", "order: [1, -1]"), "names row -1 of 3"),
         (lambda text: text.replace("winner: 1", "winner: '1'"), r"damaged at choice\.winner"),
@@ -303,6 +324,50 @@ def test_files_that_are_not_there_or_no_files(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="directory"):
         read_tuning(tmp_path)
     assert "directory" in find(tmp_path, {}, "/models/a").stale[0]
+
+
+# quick and thorough
+
+
+@pytest.mark.parametrize("kept", [None, True], ids=["nothing", "a quick one"])
+def test_a_quick_one_is_kept_where_no_thorough_one_is(place: Path, kept: bool | None) -> None:
+    if kept is not None:
+        assert save(sample("first", quick=True), place)
+    assert save(sample("second", quick=True), place)
+    back = read_tuning(place)
+    assert back.quick
+    assert back.rows[2].reason == "second"
+
+
+def test_a_quick_one_does_not_replace_a_thorough_one_that_holds(made: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = made.read_bytes()
+    with caplog.at_level(logging.INFO, "ocrhpi"):
+        assert not save(sample("another", quick=True), made)
+    assert made.read_bytes() == before
+    (record,) = caplog.records
+    assert record.levelname == "INFO"
+    assert record.getMessage() == f"what was measured thoroughly is kept in {made}"
+
+
+@pytest.mark.parametrize("spoilt", ["stale", "damaged"])
+def test_a_quick_one_replaces_a_thorough_one_that_does_not_hold(made: Path, spoilt: str) -> None:
+    key = None
+    if spoilt == "stale":
+        key = {**KEY, "grid": "9"}
+    else:
+        made.write_bytes(made.read_bytes()[:-100])
+    assert save(sample("another", key=key, quick=True), made)
+    assert read_tuning(made).quick
+
+
+def test_a_thorough_one_replaces_both(made: Path) -> None:
+    assert save(sample("again"), made)
+    assert read_tuning(made).rows[2].reason == "again"
+    made.unlink()
+    assert save(sample(quick=True), made)
+    assert save(sample("thorough"), made)
+    back = read_tuning(made)
+    assert (back.quick, back.rows[2].reason) == (False, "thorough")
 
 
 # writing
