@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 import numpy as np
@@ -17,11 +17,12 @@ import psutil
 import yaml
 
 from ocrhpi import load_predictor
+from ocrhpi.values import Batching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.values import Batching, Pixels
+    from ocrhpi.values import Pixels
 
 REPORTS = 20
 WARM_UP_SHARE = 0.1
@@ -42,7 +43,7 @@ def noise_lines(count: int, widest: int, narrow: float) -> Iterator[Pixels]:
 @click.option("--widest", default=1000, show_default=True, help="Pixels.")
 @click.option("--narrow", default=2 / 3, show_default=True, help="Share of lines that are padded to 320.")
 @click.option("--backend", default="paddle", show_default=True)
-@click.option("--batching", type=click.Choice(["exact", "masked"]), default="exact", show_default=True)
+@click.option("--batching", type=click.Choice(get_args(Batching)), default="exact", show_default=True)
 @click.option("--batch_size", default=8, show_default=True)
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the backend; may be repeated.")
 @click.option("--model_name", default="PP-OCRv4_mobile_rec", show_default=True)
@@ -53,7 +54,7 @@ def main(
     widest: int,
     narrow: float,
     backend: str,
-    batching: str,
+    batching: Batching,
     batch_size: int,
     options: tuple[str, ...],
     model_name: str,
@@ -62,9 +63,8 @@ def main(
     """Read LINES lines and watch the resident set."""
     process = psutil.Process()
     after_warm_up = resident = 0.0  # of the reports, while the engine is loaded
-    mode: Batching = "masked" if batching == "masked" else "exact"
     given = {name: yaml.safe_load(value) for name, _, value in (option.partition("=") for option in options)}
-    with load_predictor(model_name, backend=backend, batching=mode, backend_options=given) as predictor:
+    with load_predictor(model_name, backend=backend, batching=batching, backend_options=given) as predictor:
         print(predictor.effective)
         lines = noise_lines(count, widest, narrow)
         start = time.perf_counter()

@@ -84,7 +84,7 @@ class Effort:
 
     reference_share: float = 0.18
     most_lines: int = 10_000
-    call_lines: int = 64
+    call_lines: int = 128
     round_share: float = 0.03
     screening_share: float = 0.5
     others: int = 3

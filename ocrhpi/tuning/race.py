@@ -192,6 +192,9 @@ class Race:
 
     def run_rounds(self) -> None:
         """Time all that are left, in random order in each round, while the budget lasts; the slower half leaves."""
+        others = sorted((one for one in self._racing() if not self._leads(one)), key=_looked)
+        for contestant in others[1:]:  # one is enough to say what another policy would give
+            _leave_behind(contestant, "screening", _looked(contestant) / self._best_look())
         self._set_pace()
         bounded = self._question.max_latency_ms is not None and self._question.goal == "throughput"
         for contestant in self._racing() if self._effort.careful else ():
