@@ -2,6 +2,7 @@
 
     python -m benchmarks.tuning hit --model PP-OCRv4_mobile_rec        # wall time of a cache hit
     python -m benchmarks.tuning repeat --model PP-OCRv4_mobile_rec --times 10 -o DIR
+    python -m benchmarks.tuning promise FOLDER                         # whether a row's lines/s hold in use
 
 ``repeat`` tunes several times, every second time beside a busy loop on one core, and then measures each of the winners
 again on the quiet machine, against normal mode, with twice the rounds' worth of time.
@@ -22,9 +23,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ocrhpi.assembly import open_reader
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import find_model
+from ocrhpi.predictor import Predictor
 from ocrhpi.tuner import find_or_tune, plan, tune
+from ocrhpi.tuning.calibration import load_calibration
+from ocrhpi.tuning.rows import PROMISED_LINES
+from ocrhpi.tuning.stream import LineStream
 from ocrhpi.tuning.winners import save
 
 if TYPE_CHECKING:
@@ -97,6 +103,35 @@ def repeat(name: str, times: int, budget: float, again: float, output: Path) -> 
     for winner in {winner.name: winner for winner in winners}.values():
         ratio = _against_normal_mode(winner, name, again)
         print(f"won {counts[winner.name]} of {times}; measured again, quiet: {ratio}  {winner.name}", flush=True)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", "name", default="PP-OCRv4_mobile_rec", show_default=True)
+@click.option("--accuracy", default="identical", show_default=True)
+@click.option("--budget", default=60.0, show_default=True)
+@click.option("--lines", default=PROMISED_LINES, show_default=True)
+@click.option("--call", default=250, show_default=True, help="Lines of a call of predict.")
+def promise(folder: Path, name: str, accuracy: str, budget: float, lines: int, call: int) -> None:
+    """Tune on the lines of FOLDER, and read the first lines of another stream of them: does the figure hold?"""
+    config = {"budget_s": budget, "accuracy": accuracy, "calibration_dir": str(folder)}
+    model = find_model(name)
+    tuning = tune(plan(model, read_hpi_config(config)))
+    row = tuning.rows[tuning.choice.winner]
+    promised = 1e3 / statistics.median(row.times)
+    pixels = load_calibration(folder).lines
+    stream = LineStream([line.pixels for line in pixels], seed=1)
+    with Predictor(open_reader(model, row.candidate)) as predictor:
+        seconds = 0.0
+        for start in range(0, lines, call):
+            part = stream.part(start, min(start + call, lines))
+            began = time.perf_counter()
+            predictor.predict(part)
+            seconds += time.perf_counter() - began
+    print(
+        f"{row.candidate.name}: promised {promised:.1f} lines/s, the first {lines} lines ran at {lines / seconds:.1f}"
+    )
+    print(f"use / promise: {lines / seconds / promised:.2f}")
 
 
 def _against_normal_mode(winner: Setup, name: str, budget: float) -> Ratio | None:

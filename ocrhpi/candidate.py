@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Candidate", "Setup", "Verified"]
 
-_BATCHING_RANK = {"exact": 0, "masked": 1, "split": 2, "rounded": 3, "natural": 4}
+_BATCHING_RANK = {"exact": 0, "masked": 1, "split": 2, "rounded": 3, "natural": 3}
 _VERIFIED_RANK = 10
 
 _LOSSLESS = ("exact", "masked", "split")
@@ -96,7 +96,7 @@ class Candidate(Options):
     @property
     def complexity(self) -> int:
         """How far it is from an engine as it comes; of two that are equally fast, the lower one is kept."""
-        graph = (self.head is not None) + self.pixels + bool(self.buckets)
+        graph = (self.head is not None) + self.pixels
         return _BATCHING_RANK[self.batching] + len(self.options) + graph + (self.batch_size > 1)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPORTER_VERSION", "PRECISIONS", "GraphForm", "can_export", "export_model", "write_export"]
 
-EXPORTER_VERSION = 2
+EXPORTER_VERSION = 3
 """Part of the key of cached exports; to be raised with every change of the graphs that the exporter makes."""
 
 PRECISIONS: tuple[GraphPrecision, ...] = get_args(GraphPrecision)
