@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from ocrhpi.reading.base import LineReader
     from ocrhpi.values import GraphPrecision, Head
 
-__all__ = ["export_graphs", "open_reader"]
+__all__ = ["UNMEASURED_BATCH_SIZE", "export_graphs", "open_reader"]
 
 
-_USUAL_BATCH = 8
+UNMEASURED_BATCH_SIZE = 8
+"""Lines a call for those who read many, where no tuning has said how many. The text does not depend on it."""
 
 
 def open_reader(model: Model, setup: Setup, *, cache_dir: Path | str | None = None) -> LineReader:
@@ -160,14 +161,13 @@ def _shape_options(candidate: Candidate, model: Model, ladder: Sequence[int]) ->
     spec = backend_specs().get(candidate.backend)
     if spec is None or not ladder:
         return {}
-    # Callers may ask for larger batches than the candidate's.
-    columns = max(candidate.batch_size, _USUAL_BATCH) * (model.spec.stretch_width or model.spec.base_width)
+    base = model.spec.stretch_width or model.spec.base_width
     options: dict[str, Any] = {}
     if spec.shape_option and candidate.buckets:
-        own = candidate.batch_size * (model.spec.stretch_width or model.spec.base_width)
-        options["shapes"] = [(most_rows(width, own), width) for width in ladder]
+        options["shapes"] = [(most_rows(width, candidate.batch_size * base), width) for width in ladder]
     if spec.shape_count_option:
-        options["shape_count"] = len(shapes_of(ladder, columns))
+        lines = max(candidate.batch_size, UNMEASURED_BATCH_SIZE)  # callers may ask for more than the candidate's
+        options["shape_count"] = len(shapes_of(ladder, lines * base))
     return options
 
 

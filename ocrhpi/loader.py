@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.assembly import open_reader
+from ocrhpi.assembly import UNMEASURED_BATCH_SIZE, open_reader
 from ocrhpi.candidate import Candidate
 from ocrhpi.catalog import fetch
 from ocrhpi.errors import OptionError
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["NORMAL_MODE", "UNMEASURED_BATCH_SIZE", "find_model", "load_high_performance", "load_predictor"]
 
 NORMAL_MODE = "paddle"
-
-UNMEASURED_BATCH_SIZE = 8
-"""Lines a call for those who read many, where no tuning has said how many. The text does not depend on it."""
 
 
 def load_predictor(

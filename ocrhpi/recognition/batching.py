@@ -95,9 +95,9 @@ def plan_batches(
     """
     padded = [ladder[bisect.bisect_left(ladder, width)] for width in widths] if ladder else list(widths)
     order = sorted(range(len(widths)), key=lambda number: -(widths if together else padded)[number])
-    # From behind: the least cost of the lines from each one on, and how many of them the batch that begins there holds.
+    # From behind: the least cost of the lines from each one on, and the rows and lines of the batch that begins there.
     least = [0] * (len(order) + 1)
-    rows_from = [0] * len(order)
+    first = [(0, 0)] * len(order)
     alike = 0  # lines from here on that may share a batch with this one
     for start in range(len(order) - 1, -1, -1):
         width = padded[order[start]]
@@ -107,19 +107,12 @@ def plan_batches(
             (call_cost + rows * width + least[start + min(rows, alike)], -rows)
             for rows in (1 << power for power in range(most_rows(width, columns).bit_length()))
         )
-        least[start], fewest = min(costs)
-        rows_from[start] = -fewest
-    return _cut(order, padded, rows_from, together=together)
-
-
-def _cut(
-    order: Sequence[int], padded: Sequence[int], rows_from: Sequence[int], *, together: bool
-) -> list[PlannedBatch]:
+        least[start], negative = min(costs)
+        first[start] = -negative, min(-negative, alike)
     batches = []
     start = 0
     while start < len(order):
-        width, rows = padded[order[start]], rows_from[start]
-        numbers = [number for number in order[start : start + rows] if together or padded[number] == width]
-        batches.append(PlannedBatch(numbers, width, rows))
-        start += len(numbers)
+        rows, lines = first[start]
+        batches.append(PlannedBatch(order[start : start + lines], padded[order[start]], rows))
+        start += lines
     return batches

@@ -123,6 +123,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     if backend is not None and backend not in specs:
         raise OptionError("backend", f"received {backend!r}; registered are {', '.join(sorted(specs))}")
     kind = device.partition(":")[0]
+    fixed_of = {name: {**_threads_of(name, threads), **(options or {})} for name in specs}
     columns: list[list[Candidate]] = []
     left_out: list[Row] = []
     plans = Plans(model, cache_dir)
@@ -134,8 +135,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
             left_out.append(Row(candidate=Candidate(backend=name, device=device), outcome="skipped", reason=reason))
         else:
             entries = _entries(name, device, grids)
-            fixed = {**_threads_of(name, threads), **(options or {})}
-            column = [_from_entry(name, device, goal, entry, fixed) for entry in entries]
+            column = [_from_entry(name, device, goal, entry, fixed_of[name]) for entry in entries]
             if on_gpu:
                 column, unable = _able(column, device, machine)
                 left_out += unable
@@ -146,9 +146,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]
     fitting = [candidate for candidate in _distinct(in_turns) if candidate != baseline]
     prior = [
-        _from_entry(
-            entry["backend"], device, goal, entry, {**_threads_of(entry["backend"], threads), **(options or {})}
-        )
+        _from_entry(entry["backend"], device, goal, entry, fixed_of[entry["backend"]])
         for entry in _prior(machine, kind, goal, accuracy)
     ]
     likely = [candidate for candidate in _distinct(prior) if candidate in fitting]
