@@ -48,6 +48,7 @@ LABEL_FILES = ("labels.txt", "rec_gt.txt", "label.txt")
 
 _OPTION = "calibration_dir"
 _MOST_BYTES = 512 << 20  # of pixels; 300 real lines take some 30 MiB, 300 photographs would take 10 GiB
+_PIECES = 0.5  # of the shipped lines; decision 23
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,14 +92,16 @@ class CalibrationSet:
     def stream(self, spec: InputSpec, *, seed: int = 0) -> LineStream:
         """Return a stream of these lines: of the user's alone, however few, else of the shipped ones.
 
-        Of the user's lines those keep their width that another one has, too: such widths recur in use.
+        Of the user's lines those keep their width that another one has, too: such widths recur in use. The shipped ones
+        are sentences; what a detector finds is a word or a number as often, so of half of them a piece is read.
         """
         lines = [line.pixels for line in self.lines[: self.own]]
         recurring: Sequence[int] = ()
         if self.directory is not None:
             sizes = (line.shape[:2] for line in lines)
             recurring = recurring_widths([line_geometry(width, height, spec).resized_width for height, width in sizes])
-        return LineStream(lines, recurring=recurring, seed=seed)
+        pieces = _PIECES if self.directory is None else 0.0
+        return LineStream(lines, recurring=recurring, pieces=pieces, seed=seed)
 
 
 def load_calibration(directory: Path | str | None = None, *, limit: int = MOST_LINES) -> CalibrationSet:

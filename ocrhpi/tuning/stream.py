@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Pixels
 
-__all__ = ["NARROWER", "WIDER", "LineStream", "recurring_widths", "stretched"]
+__all__ = ["LONGEST", "NARROWER", "SHORTEST", "WIDER", "LineStream", "recurring_widths", "stretched"]
 
 NARROWER, WIDER = 0.8, 1.25
 """Lines are stretched in width by a random factor between these."""
+
+SHORTEST, LONGEST = 0.12, 0.6
+"""A piece of a line is between so many times its width."""
 
 
 class LineStream:
@@ -32,14 +35,18 @@ class LineStream:
     Args:
         lines: What it is made of, (height, width, 3), uint8 each.
         recurring: Numbers of the lines whose width is kept, since it recurs in use, too.
-        seed: Of order and factors.
+        pieces: Share of the lines of which a piece is cut out at random each time, as long as a word or two.
+        seed: Of order, factors and pieces.
     """
 
-    def __init__(self, lines: Sequence[Pixels], *, recurring: Sequence[int] = (), seed: int = 0) -> None:
+    def __init__(
+        self, lines: Sequence[Pixels], *, recurring: Sequence[int] = (), pieces: float = 0.0, seed: int = 0
+    ) -> None:
         if not lines:
             raise ValueError("a stream needs at least one line")
         self._lines = lines
         self._recurring = frozenset(recurring)
+        self._pieces = pieces
         self._seed = seed
 
     def part(self, start: int, stop: int) -> list[Pixels]:
@@ -50,11 +57,25 @@ class LineStream:
             rng = random.Random(f"{self._seed}/{turn}")  # noqa: S311 - not for secrets
             order = rng.sample(range(count), count)
             factors = [rng.uniform(NARROWER, WIDER) for _ in order]
+            cuts = [self._cut(rng) for _ in order] if self._pieces else [(0.0, 1.0)] * count
             first = max(start - turn * count, 0)
             for place in range(first, min(stop - turn * count, count)):
-                line = self._lines[order[place]]
+                line = _piece(self._lines[order[place]], *cuts[place])
                 made.append(line if order[place] in self._recurring else stretched(line, factors[place]))
         return made
+
+    def _cut(self, rng: random.Random) -> tuple[float, float]:
+        """Return where a piece begins and ends, from 0 to 1; of most lines it is the whole."""
+        share, length, begin = rng.random(), rng.uniform(SHORTEST, LONGEST), rng.random()
+        if share >= self._pieces:
+            return 0.0, 1.0
+        return begin * (1 - length), begin * (1 - length) + length
+
+
+def _piece(line: Pixels, begin: float, end: float) -> Pixels:
+    width = line.shape[1]
+    first = int(begin * width)
+    return line[:, first : max(first + 1, round(end * width))]
 
 
 def stretched(line: Pixels, factor: float) -> Pixels:

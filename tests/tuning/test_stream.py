@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.tuning.calibration import load_calibration
-from ocrhpi.tuning.stream import NARROWER, WIDER, LineStream, recurring_widths, stretched
+from ocrhpi.tuning.stream import LONGEST, NARROWER, SHORTEST, WIDER, LineStream, recurring_widths, stretched
 from ocrhpi.values import InputSpec
 
 if TYPE_CHECKING:
@@ -113,7 +113,19 @@ def test_a_stream_of_nothing_is_refused() -> None:
         LineStream([])
 
 
-def test_widths_beyond_the_base_are_nearly_all_new_and_the_mix_is_that_of_the_shipped_lines() -> None:
+def test_pieces_are_cut_out_of_as_many_lines_as_asked_for() -> None:
+    ramp = np.repeat(np.repeat(np.arange(250, dtype=np.uint8)[None, :, None], 8, 0), 3, 2)
+    pieces = LineStream([ramp], pieces=0.5).part(0, 2000)
+    whole = [one for one in pieces if one.min() == 0 and one.max() == 249]
+    shares = [(int(one.max()) - int(one.min())) / 249 for one in pieces if one.min() > 0 or one.max() < 249]
+    assert len(whole) / len(pieces) == pytest.approx(0.5, abs=0.05)
+    assert SHORTEST - 0.01 <= min(shares) < SHORTEST + 0.02
+    assert LONGEST - 0.02 < max(shares) <= LONGEST + 0.01
+    assert len({int(one.min()) for one in pieces}) > 100, "they begin anywhere"
+    assert LineStream([ramp[:, :1]], pieces=1.0).part(0, 1)[0].shape[1] == 1
+
+
+def test_widths_beyond_the_base_are_nearly_all_new_and_short_lines_are_as_frequent_as_in_use() -> None:
     shipped = load_calibration()
     stream = shipped.stream(SPEC)
     widths = [
@@ -121,6 +133,8 @@ def test_widths_beyond_the_base_are_nearly_all_new_and_the_mix_is_that_of_the_sh
     ]
     wide = [width for width in widths if width > SPEC.base_width]
     assert len(set(wide)) > 0.6 * len(wide)
-    assert len(wide) / len(widths) == pytest.approx(0.35, abs=0.05)
+    assert len(wide) / len(widths) == pytest.approx(0.25, abs=0.05)
+    short = [one for one in stream.part(0, 1000) if one.shape[1] / one.shape[0] < 160 / 48]
+    assert len(short) == pytest.approx(430, abs=60)
     again = load_calibration().stream(SPEC)
     assert equal(stream.part(7, 20), again.part(7, 20))
