@@ -16,6 +16,7 @@ from ocrhpi.recognition.decoding import (
     pixels_from_array,
     pixels_from_pil,
 )
+from ocrhpi.recognition.headers import transparent_colour
 
 if TYPE_CHECKING:
     from typing import Any
@@ -81,4 +82,4 @@ def _decode(data: bytes, where: str) -> Pixels:
     except PILLOW_FAULTS as error:
         reason = f"Pillow {PIL.__version__} cannot decode this {image_format.name} ({str(error).rstrip('.')})"
         raise UnreadableInput(where, reason) from error
-    return pixels_from_pil(image, where, MAX_PIXELS)
+    return pixels_from_pil(image, where, MAX_PIXELS, transparent=transparent_colour(data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,11 @@ from PIL import Image
 
 from ocrhpi.edge.images import MAX_PIXELS, read_image
 from ocrhpi.errors import UnreadableInput, UnsupportedInput
+from ocrhpi.recognition import decoding
 from ocrhpi.recognition.inputs import DEFAULT_LIMITS, read_lines
 from ocrhpi.values import LineImage
 from tests.recognition.test_inputs_images import VARIANTS, picture
+from tests.recognition.test_inputs_transparency import OPENCV_MAY_LACK, SAME_ALPHA, TRANSPARENT, lettering, on_ground
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +37,36 @@ def test_encoded_images(name: str) -> None:
     assert received.dtype == np.uint8
     assert received.shape == expected.shape
     assert np.abs(received.astype(int) - expected).max() <= NEARLY.get(name, 0)
+
+
+@pytest.mark.parametrize("name", [*TRANSPARENT, *SAME_ALPHA])
+def test_transparent_images(name: str) -> None:
+    data = {**TRANSPARENT, **SAME_ALPHA}[name]
+    received = read_image(data)
+    if name not in OPENCV_MAY_LACK or cv2_reads(data):
+        np.testing.assert_array_equal(received, pixels_in_full(data))
+
+
+def cv2_reads(data: bytes) -> bool:
+    (line,) = read_lines(data)
+    return isinstance(line, LineImage)
+
+
+@pytest.mark.parametrize(("ink", "ground"), [(0, 255), (255, 0)])
+def test_the_ground_of_transparent_arrays_and_pil_images(ink: int, ground: int) -> None:
+    bgra = lettering(ink)
+    expected = on_ground(bgra, ground)
+    np.testing.assert_array_equal(read_image(bgra), expected)
+    np.testing.assert_array_equal(read_image(Image.fromarray(bgra[..., [2, 1, 0, 3]])), expected)
+
+
+def test_the_ground_is_told_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_grounds", itertools.count())
+    for _ in range(2):
+        read_image(TRANSPARENT["png black"])
+    (record,) = (record for record in caplog.records if record.name == "ocrhpi")
+    assert record.levelname == "WARNING"
+    assert "bytes: a white ground was put under its transparent pixels" in record.message
 
 
 def test_sample_lines(lines_dir: Path) -> None:
