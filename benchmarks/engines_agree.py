@@ -76,7 +76,7 @@ def differences(path: Path, lines: Sequence[LineImage]) -> int:
     """Print how the engines agree on one model; return at how many time steps they do not, ties apart."""
     found = 0
     try:
-        model = find_model(model_dir=path)
+        model = find_model(path)
         reference = read(model, _REFERENCE, lines, rival_margin=_TIE)
         for engine in _ENGINES:
             agreement = compare(reference, read(model, engine, lines))

@@ -167,7 +167,7 @@ def measure(
     name: str, sets: Mapping[str, Sequence[Line]], head: Head, operators: Sequence[str], work: Path, *, masked: bool
 ) -> int:
     """Compare one model; return how many texts changed."""
-    model = find_model(model_dir=name) if Path(name).exists() else find_model(name)
+    model = find_model(name)
     plain = export_model(model).files.onnx
     assert plain is not None  # noqa: S101 - an export has one
     graph = onnx.load(plain)

@@ -10,8 +10,6 @@ from ocrhpi.backends.registry import backend_specs, create_backend
 from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.errors import OptionError
 from ocrhpi.export.exporter import GraphForm, can_export, export_model
-from ocrhpi.export.passes import EXPORTER_KEY
-from ocrhpi.onnx_metadata import read_onnx_metadata
 from ocrhpi.precision.graphs import lowered_model
 from ocrhpi.precision.plan import LOWERED
 from ocrhpi.reading.engine import EngineReader
@@ -53,6 +51,7 @@ def open_reader(model: Model, setup: Setup, *, cache_dir: Path | str | None = No
 
 
 def _open_candidate(model: Model, candidate: Candidate, cache_dir: Path | str | None) -> LineReader:
+    candidate = _for_one_width(candidate, model)
     ladder = _ladder(candidate, model)
     if candidate.batching != "split":
         return _open_engine(model, candidate, ladder, cache_dir)
@@ -75,16 +74,14 @@ def _open_both(first: Callable[[], LineReader], second: Callable[[], LineReader]
 def _open_engine(
     model: Model, candidate: Candidate, ladder: Sequence[int], cache_dir: Path | str | None
 ) -> EngineReader:
-    options = candidate.options | _shape_options(candidate, model, ladder)
+    options = _own_precision(model) | candidate.options | _shape_options(candidate, model, ladder)
     # Made for its checks alone: what does not fit is refused before a long export.
     create_backend(candidate.backend, model, candidate.device, options)
     model = _with_graph(model, candidate, cache_dir)
     engine = create_backend(candidate.backend, model, candidate.device, options).open()
-    masked = engine.masked
-    if masked != (candidate.batching == "masked"):
+    if candidate.batching == "masked" and not engine.masked:
         engine.close()
-        problem = f"received {candidate.batching!r}, but the graph {model.files.onnx} is masked={masked}"
-        raise OptionError("batching", problem)
+        raise OptionError("batching", f"received 'masked', but the graph {model.files.onnx} is not width-masked")
     return EngineReader(model, engine, batching=candidate.batching, batch_size=candidate.batch_size, ladder=ladder)
 
 
@@ -96,14 +93,22 @@ def export_graphs(model: Model, setup: Setup, *, cache_dir: Path | str | None = 
         ModelError: The model cannot be exported.
         BackendUnavailable: A package that exporting needs is not installed.
     """
-    for candidate in _engines(setup):
+    for candidate in _engines(setup, model):
         _with_graph(model, candidate, cache_dir)
 
 
-def _engines(setup: Setup) -> Iterator[Candidate]:
+def _engines(setup: Setup, model: Model) -> Iterator[Candidate]:
     """Yield the candidates of one engine each that a setup is made of."""
-    for candidate in (setup.low, setup.full) if isinstance(setup, Verified) else (setup,):
+    for one in (setup.low, setup.full) if isinstance(setup, Verified) else (setup,):
+        candidate = _for_one_width(one, model)
         yield from _split(candidate) if candidate.batching == "split" else (candidate,)
+
+
+def _for_one_width(candidate: Candidate, model: Model) -> Candidate:
+    """Return the candidate in the plain graph, where all lines get one width: in it they share batches as they are."""
+    if model.spec.only_width is None or candidate.batching == "exact":
+        return candidate
+    return candidate.model_copy(update={"batching": "exact", "buckets": ()})
 
 
 def _split(candidate: Candidate) -> tuple[Candidate, Candidate]:
@@ -121,8 +126,8 @@ def _with_graph(model: Model, candidate: Candidate, cache_dir: Path | str | None
             problem = f"the backend {candidate.backend!r} runs no exported graph; leave them out"
             raise OptionError("batching, head, pixels", problem)
         return model
-    onnx_only = model.files.onnx is not None and model.files.paddle_graph is None
-    if onnx_only and model.files.onnx and _is_our_export(model.files.onnx):
+    onnx_alone = model.files.onnx_alone
+    if onnx_alone and not model.graph.plain:
         return model  # made by `ocrhpi export`: it has its form already
     form = GraphForm(
         candidate.head or cast("Head", spec.onnx_head),
@@ -131,7 +136,7 @@ def _with_graph(model: Model, candidate: Candidate, cache_dir: Path | str | None
         pixels=candidate.pixels,
     )
     lowered = next((name for name in LOWERED if name == precision and spec.lowered_graphs), None)
-    if onnx_only and form == GraphForm(form.head) and lowered is None and not can_export():
+    if onnx_alone and form == GraphForm(form.head) and lowered is None and not can_export():
         return model  # runs as it came
     # How lines are stretched decides nothing about the graph: one export serves every input_shape.
     if lowered is None:
@@ -144,8 +149,8 @@ def _with_graph(model: Model, candidate: Candidate, cache_dir: Path | str | None
 def _ladder(candidate: Candidate, model: Model) -> tuple[int, ...]:
     """Return the widths that lines are padded up to, the last of which holds the widest line; none in ``exact``."""
     spec = model.spec
-    if spec.stretch_width is not None:
-        return (spec.stretch_width,)
+    if spec.only_width is not None:
+        return (spec.only_width,)
     if candidate.buckets:
         below = tuple(width for width in candidate.buckets if width < spec.max_width)
         beyond = tuple(width for width in candidate.buckets if width >= spec.max_width)
@@ -167,9 +172,11 @@ def _shape_options(candidate: Candidate, model: Model, ladder: Sequence[int]) ->
         options["shapes"] = [(most_rows(width, candidate.batch_size * base), width) for width in ladder]
     if spec.shape_count_option:
         lines = max(candidate.batch_size, UNMEASURED_BATCH_SIZE)  # callers may ask for more than the candidate's
-        options["shape_count"] = len(shapes_of(ladder, lines * base))
+        options["shape_count"] = len(shapes_of(ladder, lines * base, model.spec.rows))
     return options
 
 
-def _is_our_export(onnx: Path) -> bool:
-    return EXPORTER_KEY in read_onnx_metadata(onnx)
+def _own_precision(model: Model) -> dict[str, Any]:
+    """Return the precision of a graph that came in another one than FP32: engines want to be told."""
+    own = model.graph.precision
+    return {"precision": own} if model.files.onnx_alone and own != "fp32" else {}

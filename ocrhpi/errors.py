@@ -15,6 +15,7 @@ OcrhpiError
 ├── TuningError                (RuntimeError)       nothing could be measured, since normal mode does not run
 ├── RequestRefused             (RuntimeError)       a request that a server does not answer with a result
 ├── WorkerFailed               (RuntimeError)       a process that reads a part of a batch failed or died
+├── OutputError                (OSError)            a file or folder cannot be written
 ├── MissingExtra               (ImportError)        the packages of an extra of ocrhpi are not installed
 ├── OptionError                (ValueError)         an unknown or unfitting option
 └── BackendError               (RuntimeError)
@@ -54,6 +55,7 @@ __all__ = [
     "ModelNotFound",
     "OcrhpiError",
     "OptionError",
+    "OutputError",
     "RequestRefused",
     "TuningError",
     "UnknownBackend",
@@ -274,6 +276,22 @@ class WorkerFailed(OcrhpiError, RuntimeError):
     def __init__(self, worker: str, problem: str) -> None:
         super().__init__(_ended(f"worker {worker}: {problem}"))
         self.worker = worker
+
+
+class OutputError(OcrhpiError, OSError):
+    """A file or folder that cannot be written.
+
+    Args:
+        path: The file or folder.
+        reason: Why and, where there is one, the cure; a sentence without the final full stop.
+        code: The system's number of the error, as in ``OSError.errno``.
+    """
+
+    def __init__(self, path: Path | str, reason: str, code: int | None = None) -> None:
+        super().__init__(_ended(f"{path} could not be written: {reason}"))
+        self.path = str(path)
+        self.reason = reason
+        self.errno = code
 
 
 class MissingExtra(OcrhpiError, ImportError):

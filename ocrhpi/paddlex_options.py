@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
+from ocrhpi.backends.registry import spec_of
 from ocrhpi.errors import OptionError, nearest
 from ocrhpi.options import Options, parse_options
 
@@ -20,19 +21,6 @@ __all__ = ["backend_options", "engine_options", "paddle_options"]
 
 PositiveInt = Annotated[int, Field(ge=1)]
 
-# PaddleX's name -> ours. In a value of `run_mode` PaddleX says both precision and engine.
-_PADDLE_NAMES = {
-    "run_mode": "onednn",
-    "cpu_threads": "threads",
-    "mkldnn_cache_capacity": "onednn_cache_capacity",
-    "enable_new_ir": "new_ir",
-    "enable_new_executor": "new_executor",
-}
-_NAMES = {
-    "paddle": _PADDLE_NAMES,
-    "openvino": {"cpu_num_threads": "threads"},
-    "onnxruntime": {"cpu_num_threads": "threads"},
-}
 # PaddleOCR's enable_mkldnn=True also runs plain where oneDNN cannot; strict oneDNN is the backend's True.
 _RUN_MODES: dict[str, bool | str] = {"paddle": False, "paddle_fp32": False, "mkldnn": "auto"}
 _OTHER_RUN_MODES = ("paddle_fp16", "trt_fp32", "trt_fp16", "trt_int8", "mkldnn_bf16")
@@ -82,7 +70,9 @@ def engine_options(engine: str, engine_config: Mapping[str, Any] | None, cpu_thr
     Raises:
         OptionError: The bucket is no mapping.
     """
-    threads = {} if cpu_threads is None else {"threads": cpu_threads}
+    spec = spec_of(engine)
+    option = (spec and spec.threads_option) or "threads"  # an engine that does not know it says so itself
+    threads = {} if cpu_threads is None else {option: cpu_threads}
     return {**threads, **_bucket(engine, engine_config)}
 
 
@@ -98,13 +88,19 @@ def backend_options(backend: str, backend_config: Mapping[str, Any]) -> dict[str
     Raises:
         OptionError: A key has no counterpart, does not fit, or is given in both spellings.
     """
-    names = _NAMES.get(backend, {})
+    names = _names_of(backend)
     _refuse_doubles(names, backend_config)
     theirs = {name: value for name, value in backend_config.items() if name in names}
     ours = {name: value for name, value in backend_config.items() if name not in names}
     if backend == "paddle":
         return {**_paddle_translated(theirs), **_without_counterpart(ours)}
     return {**{names[name]: value for name, value in theirs.items()}, **ours}
+
+
+def _names_of(backend: str) -> Mapping[str, str]:
+    """Return PaddleX's names of the backend's options -> ours."""
+    spec = spec_of(backend)
+    return {} if spec is None else spec.paddlex_names
 
 
 def _bucket(engine: str, engine_config: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -120,7 +116,8 @@ def _paddle_translated(config: Mapping[str, Any]) -> dict[str, Any]:
     given = parse_options(_PaddleStatic, config).model_dump(exclude_none=True)
     if "run_mode" in given:
         given["run_mode"] = _onednn_of(given["run_mode"])
-    return {_PADDLE_NAMES[name]: value for name, value in given.items()}
+    names = _names_of("paddle")
+    return {names[name]: value for name, value in given.items()}
 
 
 def _onednn_of(run_mode: str) -> bool | str:

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import read_hpi_config
-from ocrhpi.loader import NORMAL_MODE, load_high_performance, load_predictor
+from ocrhpi.loader import open_predictor
 from ocrhpi.options import Options, parse_options
 from ocrhpi.paddlex_options import engine_options, paddle_options
+from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +31,10 @@ __all__ = ["DEFAULT_MODEL_NAME", "TextRecognition"]
 
 DEFAULT_MODEL_NAME = "PP-OCRv6_medium_rec"  # PaddleOCR 3.7's default
 
+_ENGINES = {"paddle_static": "paddle"}  # PaddleX's names -> ours
+_PADDLES = ("enable_mkldnn", "mkldnn_cache_capacity")  # options of Paddle alone
+_FACTS = ("character_dict_path", "use_space_char", "rec_image_shape", "right_to_left", "input_shape")
+
 _log = logging.getLogger("ocrhpi")
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -39,7 +44,7 @@ class _DoorOptions(Options):
     """Keyword options of `TextRecognition`, spelled as in PaddleOCR 3.7."""
 
     enable_hpi: bool | None = None
-    engine: Literal["paddle", "paddle_static", "onnxruntime", "openvino"] | None = None
+    engine: str | None = None
     engine_config: dict[str, Any] | None = None
     use_tensorrt: bool = False
     precision: Literal["fp32", "fp16"] = "fp32"
@@ -47,7 +52,6 @@ class _DoorOptions(Options):
     mkldnn_cache_capacity: PositiveInt | None = None
     cpu_threads: PositiveInt | None = None
     enable_cinn: bool = False
-    input_shape: Annotated[tuple[int, int, int], Field(strict=False)] | None = None
     return_word_box: bool = False
 
 
@@ -57,8 +61,9 @@ class TextRecognition:
     The calls and options are PaddleOCR's. A context manager: leaving closes the engine.
 
     Args:
-        model_name: Official model name, fetched on first use; default `DEFAULT_MODEL_NAME`.
-        model_dir: Directory of an exported model of your own, or a bare ONNX file.
+        model_name: Official model name, fetched on first use; default `DEFAULT_MODEL_NAME`. With ``model_dir``, what to
+            call that model.
+        model_dir: Directory of an exported model of your own, of any age, or a bare ONNX file.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None takes a GPU if Paddle has one, else the CPU.
         use_hpip: High-performance mode: what was measured to be fastest on this machine while reading the same text.
             The first time this measures, for about ten seconds, with a progress display; ``ocrhpi tune`` measures
@@ -66,9 +71,11 @@ class TextRecognition:
         hpi_config: Configuration of high-performance mode: a mapping, the path of a YAML file, or of a file that
             ``ocrhpi tune`` made; see `ocrhpi.hpi_config.HpiConfig`.
         **options: ``enable_mkldnn``, ``mkldnn_cache_capacity``, ``cpu_threads`` (default: the usable cores),
-            ``input_shape`` (3, H, W), ``return_word_box``, ``engine`` (``paddle`` or ``paddle_static``: normal mode;
-            ``onnxruntime`` or ``openvino``: that engine, on a model that is exported on first use),
-            ``engine_config``, ``precision``, ``use_tensorrt``, ``enable_cinn``.
+            ``return_word_box``, ``engine`` (any registered backend, on a model that is exported on first use if need
+            be; ``paddle_static`` is PaddleX's name of ``paddle``; default: normal mode), ``engine_config``,
+            ``precision``, ``use_tensorrt``, ``enable_cinn``; and what the files of a model do not say:
+            ``character_dict_path``, ``use_space_char``, ``rec_image_shape``, ``right_to_left``, and ``input_shape``
+            (3, H, W), see `ocrhpi.model.ModelSource`.
 
     Raises:
         OptionError: An option is unknown (with the nearest name) or does not fit.
@@ -84,36 +91,38 @@ class TextRecognition:
         hpi_config: Mapping[str, Any] | Path | str | None = None,
         **options: Any,  # noqa: ANN401 - validated by _DoorOptions
     ) -> None:
+        facts = {name: options.pop(name) for name in _FACTS if name in options}
         given = parse_options(_DoorOptions, options)
         high_performance = use_hpip or bool(given.enable_hpi)
         _check_combination(given, high_performance=high_performance, hpi_config=hpi_config)
-        _warn_of_idle_options(given, high_performance=high_performance)
         if model_name is None and model_dir is None:
             model_name = DEFAULT_MODEL_NAME
         self._return_word_box = given.return_word_box
         if high_performance:
+            mode = "high-performance mode, which tries engines and precisions by itself"
+            _warn_of_idle_options(given, mode, _PADDLES)
             from ocrhpi.display.live import watching  # noqa: PLC0415 - normal mode does without
 
+            configured = _hpi_config(hpi_config, given)
             with watching() as watcher:
-                self._predictor = load_high_performance(
-                    model_name,
-                    model_dir,
-                    device=device,
-                    hpi_config=_hpi_config(hpi_config, given),
-                    input_shape=given.input_shape,
-                    watcher=watcher,
-                )
+                asked = reading_options(model_name, model_dir, device=device, hpi_config=configured, **facts)
+                self._predictor = open_predictor(asked, watcher)
             return
-        normal = given.engine in {None, "paddle", "paddle_static"}
-        backend = NORMAL_MODE if normal or given.engine is None else given.engine
-        self._predictor = load_predictor(
+        engine = _ENGINES.get(given.engine, given.engine) if given.engine else None
+        asked = reading_options(
             model_name,
             model_dir,
-            backend=backend,
             device=device,
-            backend_options=_backend_options(backend, given),
-            input_shape=given.input_shape,
+            use_hpip=False,
+            engine=engine,
+            engine_options=_engine_options(engine, given),
+            threads=given.cpu_threads,
+            **facts,
         )
+        self._predictor = open_predictor(asked)
+        runs = self.effective.backend
+        mode = "normal mode, which is Paddle Inference in FP32" if runs == "paddle" else f"{runs!r}"
+        _warn_of_idle_options(given, mode, () if runs == "paddle" else _PADDLES)
 
     @property
     def effective(self) -> Effective:
@@ -188,15 +197,12 @@ def _check_combination(given: _DoorOptions, *, high_performance: bool, hpi_confi
         raise OptionError("engine", f"{problem}; leave one of them out, or name the engine in hpi_config")
 
 
-def _warn_of_idle_options(given: _DoorOptions, *, high_performance: bool) -> None:
-    """PaddleOCR also runs on where these cannot apply."""
+def _warn_of_idle_options(given: _DoorOptions, mode: str, others: tuple[str, ...]) -> None:
+    """PaddleOCR also runs on where these cannot apply; ``others`` are further ones that do not apply in this mode."""
     idle = [name for name in ("use_tensorrt", "enable_cinn") if getattr(given, name)]
     if given.precision != "fp32":
         idle.append("precision")
-    mode = "normal mode, which is Paddle Inference in FP32"
-    if high_performance:
-        idle += [name for name in ("enable_mkldnn", "mkldnn_cache_capacity") if getattr(given, name) is not None]
-        mode = "high-performance mode, which tries engines and precisions by itself"
+    idle += [name for name in others if getattr(given, name) is not None]
     if idle:
         _log.warning("%s: no effect in %s", ", ".join(idle), mode)
 
@@ -212,10 +218,10 @@ def _hpi_config(hpi_config: Mapping[str, Any] | Path | str | None, given: _DoorO
     return config.model_copy(update={"cpu_threads": given.cpu_threads})
 
 
-def _backend_options(backend: str, given: _DoorOptions) -> dict[str, Any]:
+def _engine_options(engine: str | None, given: _DoorOptions) -> dict[str, Any]:
     """Translate PaddleOCR's spellings into options of the backend."""
-    if backend != NORMAL_MODE:
-        return engine_options(backend, given.engine_config, given.cpu_threads)
+    if engine not in {None, "paddle"}:
+        return engine_options(str(engine), given.engine_config, given.cpu_threads)
     return paddle_options(
         given.engine_config,
         enable_mkldnn=given.enable_mkldnn,

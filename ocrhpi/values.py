@@ -15,10 +15,10 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 """One image, (height, width, 3), uint8, channels in the order blue, green, red."""
 
 Tensor: TypeAlias = npt.NDArray[np.float32]
-"""Network input, (N, 3, height, width), float32, C-contiguous, normalised to [-1, 1]; padding is 0."""
+"""Network input, (N, channels, height, width), float32, C-contiguous, normalised to [-1, 1]; padding is 0."""
 
 PixelBatch: TypeAlias = npt.NDArray[np.uint8]
-"""Network input of graphs that normalise, (N, height, width, 3), uint8, C-contiguous, channels as the network wants
+"""Network input of graphs that normalise, (N, height, width, channels), uint8, C-contiguous, as the network wants
 them; what lies right of a line's own pixels has no effect."""
 
 NetworkInput: TypeAlias = Tensor | PixelBatch
@@ -92,16 +92,29 @@ class InputSpec:
     Attributes:
         height: Height in pixels that lines are resized to.
         base_width: Least width in pixels of the padded line.
-        max_width: Width in pixels beyond which lines are squeezed; a constant of PaddleOCR, not of the model.
+        max_width: Width in pixels beyond which lines are squeezed; a constant of PaddleOCR, but where the network takes
+            one width only, that.
         stretch_width: If set, every line is stretched to exactly this width (``input_shape`` of PaddleOCR).
-        color: Channel order that the network was trained on.
+        color: Channels that the network was trained on, in their order; ``GRAY``: one, of luminance.
+        rows: Lines of every batch, where the network takes no other number.
     """
 
     height: int = 48
     base_width: int = 320
     max_width: int = 3200
     stretch_width: int | None = None
-    color: Literal["BGR", "RGB"] = "BGR"
+    color: Literal["BGR", "RGB", "GRAY"] = "BGR"
+    rows: int | None = None
+
+    @property
+    def channels(self) -> int:
+        """Channels of its input."""
+        return 1 if self.color == "GRAY" else 3
+
+    @property
+    def only_width(self) -> int | None:
+        """The width in pixels that every line gets; None where it depends on the line."""
+        return self.stretch_width or (self.base_width if self.base_width == self.max_width else None)
 
 
 @dataclass(frozen=True, slots=True)

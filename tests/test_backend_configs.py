@@ -18,20 +18,41 @@ from ocrhpi.tuning.question import Goal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ocrhpi.backends.base import Backend
+
 CONFIGS = Path(__file__).parents[1] / "backend_configs"
 PRIOR = CONFIGS / "prior.yaml"
 GRIDS = sorted(set(CONFIGS.glob("*.yaml")) - {PRIOR})
 
 
+def backend_of(name: str) -> type[Backend]:
+    module, _, attribute = backend_specs()[name].target.partition(":")
+    backend: type[Backend] = getattr(importlib.import_module(module), attribute)
+    return backend
+
+
 def check(backend_name: str, entry: dict[str, Any]) -> None:
-    module, _, name = backend_specs()[backend_name].target.partition(":")
-    backend = getattr(importlib.import_module(module), name)
+    backend = backend_of(backend_name)
     candidate = parse_options(Candidate, {**entry, "backend": backend_name})
     parse_options(backend.options_type, candidate.options)
 
 
 def test_every_built_in_backend_has_a_grid_and_every_grid_a_backend() -> None:
     assert {path.stem for path in GRIDS} == set(backend_specs())
+
+
+@pytest.mark.parametrize("name", list(backend_specs()))
+def test_what_a_spec_says_of_options_is_true_of_them(name: str) -> None:
+    spec, backend = backend_specs()[name], backend_of(name)
+    options = backend.options_type.model_fields
+    assert backend.name == name
+    said = {*spec.batch_options, *spec.paddlex_names.values(), *([spec.threads_option] if spec.threads_option else [])}
+    assert said <= options.keys()
+    assert ("threads" in options) == (spec.threads_option is not None)
+    assert ("shapes" in options) == spec.shape_option
+    assert ("shape_count" in options) == spec.shape_count_option
+    for way in spec.gpu_ways:
+        assert not way.provider or parse_options(backend.options_type, {"provider": way.provider})
 
 
 @pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.stem)

@@ -175,8 +175,13 @@ def test_an_exported_directory_runs_in_the_form_it_has(v4_mobile_dir: Path, line
     with load_predictor(model_dir=directory, backend="onnxruntime", batching="masked") as predictor:
         assert predictor.model.files.onnx == directory / "inference.onnx"
         assert next(predictor.predict_iter(lines_dir / "text_det_013.png"))["rec_text"] == "惊喜福利不容错过"
-    with pytest.raises(OptionError, match="masked=True"):
-        load_predictor(model_dir=directory, backend="onnxruntime")
+    asked: list[dict[str, Any]] = [{}, {"backend": "openvino", "batching": "split"}]
+    for options in asked:  # exact widths are something that it takes
+        with load_predictor(model_dir=directory, **options) as predictor:
+            assert next(predictor.predict_iter(lines_dir / "text_det_013.png"))["rec_text"] == "惊喜福利不容错过"
+    plain = write_export(model, GraphForm("topk"), tmp_path / "plain").path
+    with pytest.raises(OptionError, match="not width-masked"):
+        load_predictor(model_dir=plain, backend="onnxruntime", batching="masked")
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,6 @@ def test_options_without_effect_in_normal_mode_are_said_so(tiny_dir: Path, caplo
         ({"engine_config": {"paddle_static": 3}}, "expected a mapping"),
         ({"engine_config": {"threads": 3}}, "engine_config|cpu_threads"),
         ({"device": "gpu:0,1"}, "one index"),
-        ({"model_name": "PP-OCRv4_mobile_rec"}, "the model in .* is 'tiny_rec'"),
     ],
 )
 def test_options_that_do_not_fit(tiny_dir: Path, options: dict[str, Any], message: str) -> None:

@@ -78,7 +78,7 @@ def main(
     folder: Path, model_name: str, model_dir: Path | None, pages: int, rendered: int, rounds: int, threads: int
 ) -> None:
     """Time PaddleOCR's pipeline on pages of the lines in FOLDER."""
-    model = find_model(model_name, model_dir)
+    model = find_model(model_dir or model_name)
     with tempfile.TemporaryDirectory() as work:
         files = []
         for name, page in make_pages(folder, pages, rendered).items():

@@ -149,8 +149,8 @@ class Backend(ABC):
         """Read one batch.
 
         Args:
-            batch: (N, 3, H, W), float32, N >= 1, H of the model's input spec, W >= 1; for a graph that normalises
-                (N, H, W, 3), uint8.
+            batch: (N, C, H, W), float32, N >= 1, C and H of the model's input spec, W >= 1; for a graph that
+                normalises (N, H, W, C), uint8.
             widths: (N,), int32, for a width-masked graph only: the exact width of each line in pixels, from 1
                 to W. Columns beyond it have no effect, and time steps beyond it are blank.
             contents: (N,), int32, for a graph that normalises only: how many columns of each line hold its pixels,
@@ -232,16 +232,20 @@ class Backend(ABC):
         return ModelFormatError(
             self.model.path,
             "vocabulary",
-            f"the network gives {received}, but the vocabulary of {expected - 2} entries with blank and space "
-            f"makes {expected} classes; the model and its character_dict do not belong together",
+            f"the network gives {received}, but the vocabulary of {len(self.model.vocabulary)} entries with blank"
+            f"{' and space' * self.model.space} makes {expected} classes; the model and its character_dict do not "
+            "belong together",
         )
 
     def _check(self, batch: NetworkInput) -> None:
-        height = self.model.spec.height
+        spec = self.model.spec
+        channels, height, rows = spec.channels, spec.height, spec.rows or "N"
         if self.takes_pixels:
-            dtype, fixed, shape = "uint8", {1: height, 3: 3}, f"(N, {height}, W, 3)"
+            dtype, fixed, shape = "uint8", {1: height, 3: channels}, f"({rows}, {height}, W, {channels})"
         else:
-            dtype, fixed, shape = "float32", {1: 3, 2: height}, f"(N, 3, {height}, W)"
+            dtype, fixed, shape = "float32", {1: channels, 2: height}, f"({rows}, {channels}, {height}, W)"
+        if spec.rows is not None:
+            fixed[0] = spec.rows
         expected = f"{dtype} of shape {shape} with N and W at least 1"
         if not isinstance(batch, np.ndarray):
             raise BatchError(self.name, f"a {type(batch).__name__}", expected)

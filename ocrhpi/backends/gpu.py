@@ -6,17 +6,17 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.backends.device import parse_device
-from ocrhpi.backends.ort.libraries import CUDA_MODULE, RTX_MODULE
-from ocrhpi.backends.ort.names import INSTALL_GPU, INSTALL_RTX
+from ocrhpi.backends.registry import spec_of
 from ocrhpi.machine import describe_machine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ocrhpi.backends.registry import GpuWay
 
 __all__ = ["gpu_packages", "gpu_reason", "gpu_usable"]
 
@@ -36,37 +36,12 @@ _INTEL = "0x8086"
 _NO_GPU = "no NVIDIA GPU with a loaded driver is found here; 'nvidia-smi' must list it, also within a container"
 
 
-@dataclass(frozen=True)
-class _Way:
-    """One way of a backend to an NVIDIA GPU; the package or the module is enough.
-
-    Attributes:
-        package: Distribution that has the engine for GPUs; empty: the module alone counts.
-        module: Module that has it; empty: the package alone counts.
-        cure: How to get it.
-    """
-
-    package: str = ""
-    module: str = ""
-    cure: str = ""
-
-
-_CUDA = _Way("onnxruntime-gpu", CUDA_MODULE, f"{INSTALL_GPU}, in place of the package 'onnxruntime'")
-_WAYS = {
-    ("paddle", ""): _Way(package="paddlepaddle-gpu", cure="install paddlepaddle-gpu from PaddlePaddle's own index"),
-    ("onnxruntime", "cuda"): _CUDA,
-    ("onnxruntime", "tensorrt"): _CUDA,
-    ("onnxruntime", "tensorrt-rtx"): _Way(module=RTX_MODULE, cure=INSTALL_RTX),
-    ("tensorrt", ""): _Way(module="tensorrt", cure="pip install 'ocrhpi[tensorrt]'"),
-}
-
-
 def gpu_reason(backend: str, options: Mapping[str, Any], device: str, machine: Mapping[str, Any] | None = None) -> str:
     """Say why ``backend`` cannot run on a GPU here.
 
     Args:
-        backend: Its name. Of a third party's backend nothing is known, so nothing is held against it.
-        options: Its options; of ``onnxruntime`` the provider decides.
+        backend: Its name. Where its spec tells no ways, nothing is known, so nothing is held against it.
+        options: Its options; where it has several ways, ``provider`` decides.
         device: ``gpu:INDEX``.
         machine: As `ocrhpi.machine.describe_machine` says; None asks it.
 
@@ -74,16 +49,18 @@ def gpu_reason(backend: str, options: Mapping[str, Any], device: str, machine: M
         The reason and the cure; empty if none is known. The engine itself may still find one.
     """
     machine = describe_machine() if machine is None else machine
-    if backend == "openvino":
-        return "" if _has_intel_gpu() else "OpenVINO runs on Intel's GPUs, and none is found here"
-    provider = str(options.get("provider", "auto")) if backend == "onnxruntime" else ""
-    way = _WAYS.get((backend, "cuda" if provider == "auto" else provider))
+    ways = _ways_of(backend)
+    provider = options.get("provider", "auto")
+    way = next((way for way in ways if provider in {"auto", way.provider}), None)
     if way is None:
         return ""
-    if not (way.package and _installed(way.package)) and not (way.module and _findable(way.module)):
-        return f"{way.package or way.module} is not installed: {way.cure}"
-    if provider == "tensorrt" and not _has_tensorrt():
+    wanted = way.package or way.module
+    if wanted and not (way.package and _installed(way.package)) and not (way.module and _findable(way.module)):
+        return f"{wanted} is not installed: {way.cure}"
+    if way.tensorrt and not _has_tensorrt():
         return "TensorRT's libraries are not found: pip install tensorrt, of the major version of this ONNX Runtime"
+    if way.vendor == "intel":
+        return "" if _has_intel_gpu() else f"{backend} runs on Intel's GPUs, and none is found here"
     return _reason_of_machine(parse_device(device).index, machine)
 
 
@@ -95,13 +72,18 @@ def gpu_usable(backend: str, machine: Mapping[str, Any] | None = None) -> bool:
         machine: As in `gpu_reason`.
     """
     machine = describe_machine() if machine is None else machine
-    providers = [provider for name, provider in _WAYS if name == backend]
+    providers = [way.provider for way in _ways_of(backend) if way.vendor == "nvidia"]
     return any(not gpu_reason(backend, {"provider": provider}, "gpu:0", machine) for provider in providers)
 
 
 def gpu_packages() -> dict[str, str]:
     """Return the versions of the installed packages that decide how a GPU computes, for keys."""
     return {name: version for name in _PACKAGES if (version := _installed(name))}
+
+
+def _ways_of(backend: str) -> tuple[GpuWay, ...]:
+    spec = spec_of(backend)
+    return () if spec is None else spec.gpu_ways
 
 
 def _reason_of_machine(index: int, machine: Mapping[str, Any]) -> str:

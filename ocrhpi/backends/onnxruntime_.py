@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,12 +11,14 @@ from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.device import Device
 from ocrhpi.backends.gpu import gpu_reason
 from ocrhpi.backends.onnx_io import onnx_file
-from ocrhpi.backends.ort.names import INSTALL, NAME
+from ocrhpi.backends.ort.libraries import CUDA_MODULE, RTX_MODULE
+from ocrhpi.backends.ort.names import INSTALL, INSTALL_GPU, INSTALL_RTX, NAME
 from ocrhpi.backends.ort.options import GPU_PROVIDERS, OnnxRuntimeOptions, check_together
 from ocrhpi.backends.ort.running import GraphRunner, SessionRunner
 from ocrhpi.backends.ort.sessions import Request, open_session
+from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, ModelFormatError
-from ocrhpi.onnx_metadata import read_onnx_metadata
+from ocrhpi.graph_facts import read_onnx_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +30,30 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
-__all__ = ["OnnxRuntimeBackend", "OnnxRuntimeOptions"]
+__all__ = ["SPEC", "OnnxRuntimeBackend", "OnnxRuntimeOptions"]
+
+_CUDA_WAY = GpuWay("cuda", "onnxruntime-gpu", CUDA_MODULE, f"{INSTALL_GPU}, in place of the package 'onnxruntime'")
+SPEC = BackendSpec(
+    name=NAME,
+    target="ocrhpi.backends.onnxruntime_:OnnxRuntimeBackend",
+    modules=("onnxruntime",),
+    distributions=("onnxruntime", "onnxruntime-gpu"),
+    install=INSTALL,
+    onnx_head="argmax",
+    graph_precisions=("fp16",),
+    shape_option=True,
+    lowered_graphs=True,
+    threads_option="threads",
+    by_cuda=True,
+    batch_options=("requests",),
+    paddlex_names={"cpu_num_threads": "threads"},
+    gpu_ways=(
+        _CUDA_WAY,
+        replace(_CUDA_WAY, provider="tensorrt", tensorrt=True),
+        GpuWay("tensorrt-rtx", module=RTX_MODULE, cure=INSTALL_RTX),
+    ),
+    order=2,
+)
 
 _CPU_SETTINGS = ("inter_op", "spinning", "graph_level", "arena", "requests")
 _GPU_SETTINGS = {

@@ -12,9 +12,10 @@ from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.device import Device
 from ocrhpi.backends.onnx_io import GraphInterface, onnx_file
 from ocrhpi.backends.openvino_layers import keep_fp32, layer_precisions
+from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
+from ocrhpi.graph_facts import read_onnx_metadata
 from ocrhpi.machine import usable_cores
-from ocrhpi.onnx_metadata import read_onnx_metadata
 from ocrhpi.options import Options
 
 if TYPE_CHECKING:
@@ -24,7 +25,23 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
-__all__ = ["OpenVinoBackend", "OpenVinoOptions"]
+__all__ = ["SPEC", "OpenVinoBackend", "OpenVinoOptions"]
+
+SPEC = BackendSpec(
+    name="openvino",
+    target="ocrhpi.backends.openvino_:OpenVinoBackend",
+    modules=("openvino",),
+    distributions=("openvino",),
+    install="pip install 'ocrhpi[openvino]'",
+    onnx_head="full",
+    shape_count_option=True,
+    lowered_graphs=True,
+    threads_option="threads",
+    batch_options=("hint", "streams", "requests"),
+    paddlex_names={"cpu_num_threads": "threads"},
+    gpu_ways=(GpuWay(vendor="intel"),),
+    order=1,
+)
 
 # docs/decisions/0006-openvino-memory.md
 _PRIMITIVES_A_SHAPE = 80
@@ -67,7 +84,7 @@ class OpenVinoOptions(Options):
 class OpenVinoBackend(Backend):
     """OpenVINO on a CPU, or on what else of Intel's the installed OpenVINO finds."""
 
-    name = "openvino"
+    name = SPEC.name
     options_type = OpenVinoOptions
     options: OpenVinoOptions
 
@@ -255,6 +272,5 @@ def _import_openvino() -> Any:  # noqa: ANN401 - see above
     try:
         import openvino.frontend  # noqa: PLC0415 - engines are imported only by the backend that is opened
     except ImportError as error:
-        reason = f"it does not import: {error}"
-        raise BackendUnavailable("openvino", reason, "pip install 'ocrhpi[openvino]'") from error
+        raise BackendUnavailable(SPEC.name, f"it does not import: {error}", SPEC.install) from error
     return openvino

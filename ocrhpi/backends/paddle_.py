@@ -14,6 +14,7 @@ from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.device import Device
 from ocrhpi.backends.gpu import gpu_reason
 from ocrhpi.backends.paddle_gpu import enable_tensorrt, forbid_paddle_tf32, gpu_settings, tensorrt_cache
+from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.backends.tf32 import forbid_tf32
 from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelFormatError, ModelNotFound, OptionError
 from ocrhpi.machine import usable_cores
@@ -26,7 +27,28 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Probabilities, Widths
 
-__all__ = ["PaddleBackend", "PaddleOptions"]
+__all__ = ["SPEC", "PaddleBackend", "PaddleOptions"]
+
+SPEC = BackendSpec(
+    name="paddle",
+    target="ocrhpi.backends.paddle_:PaddleBackend",
+    modules=("paddle",),
+    distributions=("paddlepaddle", "paddlepaddle-gpu"),
+    install="pip install 'ocrhpi[paddle]'",
+    threads_option="threads",
+    runs_paddle=True,
+    by_cuda=True,
+    # In a value of `run_mode` PaddleX says both precision and engine: see `ocrhpi.paddlex_options`.
+    paddlex_names={
+        "run_mode": "onednn",
+        "cpu_threads": "threads",
+        "mkldnn_cache_capacity": "onednn_cache_capacity",
+        "enable_new_ir": "new_ir",
+        "enable_new_executor": "new_executor",
+    },
+    gpu_ways=(GpuWay(package="paddlepaddle-gpu", cure="install paddlepaddle-gpu from PaddlePaddle's own index"),),
+    order=0,
+)
 
 _PROGRAM_DESC_BLOCKS = b"\x0a"  # tag of ProgramDesc.blocks, the first field of every serialised program
 _GPU_POOL_MB = 100  # first size of the memory pool, which grows; the value PaddleX uses
@@ -72,7 +94,7 @@ class _Loaded:
 class PaddleBackend(Backend):
     """Paddle Inference on CPU or an NVIDIA GPU, from ``inference.json`` or ``inference.pdmodel``."""
 
-    name = "paddle"
+    name = SPEC.name
     options_type = PaddleOptions
     foreign_errors: ClassVar[tuple[type[Exception], ...]] = (*Backend.foreign_errors, SystemError, IndexError)
     options: PaddleOptions
@@ -173,7 +195,9 @@ class PaddleBackend(Backend):
         # Some graphs load with oneDNN and fail at their first run (Paddle 3.3: NotImplementedError,
         # ConvertPirAttribute2RuntimeAttribute ... ArrayAttribute), so loading alone proves nothing.
         spec, bf16 = self.model.spec, self.options.precision == "bf16"
-        probe = np.zeros((1, 3, spec.height, spec.stretch_width or spec.base_width), np.float32)
+        probe = np.zeros(
+            (spec.rows or 1, spec.channels, spec.height, spec.stretch_width or spec.base_width), np.float32
+        )
         try:
             loaded = self._load(paddle, device, onednn=True, bf16=bf16)
             loaded.infer(probe)
@@ -253,5 +277,5 @@ def _import_paddle() -> Any:  # noqa: ANN401 - Paddle is untyped
             import paddle  # noqa: PLC0415 - engines are imported only by the backend that is opened
             import paddle.inference  # noqa: PLC0415
     except ImportError as error:
-        raise BackendUnavailable("paddle", f"it does not import: {error}", "pip install 'ocrhpi[paddle]'") from error
+        raise BackendUnavailable(SPEC.name, f"it does not import: {error}", SPEC.install) from error
     return paddle

@@ -120,7 +120,7 @@ def _collect_shapes(inference: Any, model: Model, config: Config, shapes: Path) 
     least, most = spec.stretch_width or spec.base_width, spec.stretch_width or spec.max_width
     for lines, width in ((1, least), (TENSORRT_LINES, least), (TENSORRT_LINES, most)):
         handle = predictor.get_input_handle(predictor.get_input_names()[0])
-        handle.copy_from_cpu(np.zeros((lines, 3, spec.height, width), np.float32))
+        handle.copy_from_cpu(np.zeros((lines, spec.channels, spec.height, width), np.float32))
         predictor.run()
     del predictor  # writes the file
     temporary.replace(shapes)

@@ -1,17 +1,25 @@
-"""Which backends exist, and which of them this machine can use. Asking never imports an engine."""
+"""Which backends exist, what each says of itself, and which of them this machine can use.
+
+A backend of this package is one module here whose name ends in an underscore, and which has a ``SPEC``; one of a third
+party is an entry point that names a ``SPEC``. Asking imports these modules, and never an engine.
+"""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
 import importlib.util
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+import pkgutil
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
+import ocrhpi.backends
 from ocrhpi.errors import BackendError, BackendUnavailable, UnknownBackend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from ocrhpi.backends.base import Backend
     from ocrhpi.model import Model
@@ -20,20 +28,43 @@ __all__ = [
     "ENTRY_POINT_GROUP",
     "Availability",
     "BackendSpec",
+    "GpuWay",
     "availability",
     "backend_specs",
     "create_backend",
+    "spec_of",
 ]
 
 ENTRY_POINT_GROUP = "ocrhpi.backends"
 
 
 @dataclass(frozen=True)
+class GpuWay:
+    """One way of a backend to a GPU; the package or the module is enough.
+
+    Attributes:
+        provider: Value of the backend's option ``provider`` that takes this way; empty: it has no such option.
+        package: Distribution that has the engine for GPUs; empty: the module alone counts.
+        module: Module that has it; empty: the package alone counts. If both are empty, nothing more is needed.
+        cure: How to get it.
+        vendor: Whose GPUs it goes to.
+        tensorrt: Whether it needs TensorRT's libraries besides.
+    """
+
+    provider: str = ""
+    package: str = ""
+    module: str = ""
+    cure: str = ""
+    vendor: Literal["nvidia", "intel"] = "nvidia"
+    tensorrt: bool = False
+
+
+@dataclass(frozen=True)
 class BackendSpec:
-    """What the registry knows about a backend without importing its engine.
+    """What all the rest knows of a backend, without importing its engine.
 
     A third party puts an instance into a light module and names it in the entry-point group
-    ``ocrhpi.backends``: ``myengine = "my_package.spec:SPEC"``.
+    ``ocrhpi.backends``: ``myengine = "my_package:SPEC"``; docs/write_a_backend.md has all of it.
 
     Attributes:
         name: Name of the backend, as in ``Backend.name``.
@@ -52,6 +83,16 @@ class BackendSpec:
         lowered_graphs: Whether it runs the graphs of `ocrhpi.precision`: a candidate whose option ``precision`` is one
             of `ocrhpi.precision.plan.LOWERED` is given the graph of that plan.
         fault: Why a third party's entry could not be read; None for a good one.
+        threads_option: Name of its option for the number of CPU threads; None: unknown, so that it takes what it likes.
+        runs_paddle: Whether it reads the Paddle files of a model itself, and runs no ONNX.
+        by_cuda: Whether, where it is normal mode, it is that on an NVIDIA GPU, too: FP32 by plain CUDA.
+        batch_options: Options that change nothing where lines come one at a time.
+        paddlex_names: PaddleX's names of its options -> ours.
+        gpu_ways: Its ways to GPUs; the first is taken where the option ``provider`` says nothing. Of a backend without
+            any nothing is known, so nothing is held against it.
+        grid: YAML file with what is worth measuring, in the form of ``backend_configs``; None: the one of its name that
+            comes with this package, and without that the backend is tried as it is.
+        order: Place among the backends of this package, which those of third parties follow.
     """
 
     name: str
@@ -66,11 +107,23 @@ class BackendSpec:
     devices: tuple[str, ...] = ()
     lowered_graphs: bool = False
     fault: str | None = None
+    threads_option: str | None = None
+    runs_paddle: bool = False
+    by_cuda: bool = False
+    batch_options: tuple[str, ...] = ()
+    paddlex_names: Mapping[str, str] = field(default_factory=dict)
+    gpu_ways: tuple[GpuWay, ...] = ()
+    grid: Path | None = None
+    order: int = 100
 
     @property
     def installed(self) -> tuple[str, ...]:
         """Those of `distributions` that are installed."""
         return tuple(name for name in self.distributions if next(_distributions(name), None))
+
+    def with_threads(self, threads: int | None) -> dict[str, Any]:
+        """Return the options for so many CPU threads; none if there is no number, or no known option for it."""
+        return {} if threads is None or self.threads_option is None else {self.threads_option: threads}
 
 
 @dataclass(frozen=True)
@@ -88,47 +141,23 @@ class Availability:
     reason: str = ""
 
 
-_BUILT_IN = (
-    BackendSpec(
-        name="paddle",
-        target="ocrhpi.backends.paddle_:PaddleBackend",
-        modules=("paddle",),
-        distributions=("paddlepaddle", "paddlepaddle-gpu"),
-        install="pip install 'ocrhpi[paddle]'",
-    ),
-    BackendSpec(
-        name="openvino",
-        target="ocrhpi.backends.openvino_:OpenVinoBackend",
-        modules=("openvino",),
-        distributions=("openvino",),
-        install="pip install 'ocrhpi[openvino]'",
-        onnx_head="full",
-        shape_count_option=True,
-        lowered_graphs=True,
-    ),
-    BackendSpec(
-        name="onnxruntime",
-        target="ocrhpi.backends.onnxruntime_:OnnxRuntimeBackend",
-        modules=("onnxruntime",),
-        distributions=("onnxruntime", "onnxruntime-gpu"),
-        install="pip install 'ocrhpi[onnxruntime]'",
-        onnx_head="argmax",
-        graph_precisions=("fp16",),
-        shape_option=True,
-        lowered_graphs=True,
-    ),
-    BackendSpec(
-        name="tensorrt",
-        target="ocrhpi.backends.tensorrt_:TensorRtBackend",
-        modules=("tensorrt", "pycuda"),
-        distributions=("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu11", "nvidia-tensorrt"),
-        install="pip install 'ocrhpi[tensorrt]'",
-        onnx_head="argmax",
-        graph_precisions=("fp16",),
-        shape_option=True,
-        devices=("gpu",),
-    ),
-)
+class _BuiltIn:
+    """The backends of this package. Their modules are imported when they are first looked at, and then kept."""
+
+    def __iter__(self) -> Iterator[BackendSpec]:
+        return iter(_own_specs())
+
+
+_BUILT_IN: Iterable[BackendSpec] = _BuiltIn()
+
+
+@cache
+def _own_specs() -> tuple[BackendSpec, ...]:
+    package = ocrhpi.backends
+    names = [module.name for module in pkgutil.iter_modules(package.__path__) if module.name.endswith("_")]
+    specs = [importlib.import_module(f"{package.__name__}.{name}").SPEC for name in names]
+    # Whose turn comes first is part of what a tuning is kept under, so it is not left to the file system.
+    return tuple(sorted(specs, key=lambda spec: (spec.order, spec.name)))
 
 
 def backend_specs() -> dict[str, BackendSpec]:
@@ -144,6 +173,12 @@ def backend_specs() -> dict[str, BackendSpec]:
             raise BackendError(spec.name, f"registered twice, the second time by the entry point {entry.value!r}")
         specs[spec.name] = spec
     return specs
+
+
+def spec_of(name: str) -> BackendSpec | None:
+    """Return what the backend ``name`` says of itself, None if there is none; quick for those of this package."""
+    own = next((spec for spec in _BUILT_IN if spec.name == name), None)
+    return own or backend_specs().get(name)
 
 
 def _external(entry: importlib.metadata.EntryPoint) -> BackendSpec:

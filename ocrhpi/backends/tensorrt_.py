@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.onnx_io import GraphInterface, onnx_file
+from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.backends.trt.build import BuildSettings, shares_profiles, typing_of
 from ocrhpi.backends.trt.engines import load_engine
 from ocrhpi.backends.trt.execution import EngineTensors
 from ocrhpi.backends.trt.gpu import open_gpu
 from ocrhpi.backends.trt.graphs import import_cuda_runtime
-from ocrhpi.backends.trt.names import INSTALL, version_of
+from ocrhpi.backends.trt.names import INSTALL, NAME, version_of
 from ocrhpi.backends.trt.options import TensorRtOptions
 from ocrhpi.backends.trt.precisions import inspect_precisions, verify_precision
 from ocrhpi.backends.trt.profiles import place, plan_profiles
 from ocrhpi.backends.trt.request import EnginePlan
 from ocrhpi.backends.trt.session import Session
 from ocrhpi.errors import BackendMismatch, BackendUnavailable, BatchError
-from ocrhpi.onnx_metadata import read_onnx_metadata
+from ocrhpi.graph_facts import read_onnx_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,22 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
-__all__ = ["TensorRtBackend", "TensorRtOptions"]
+__all__ = ["SPEC", "TensorRtBackend", "TensorRtOptions"]
+
+SPEC = BackendSpec(
+    name=NAME,
+    target="ocrhpi.backends.tensorrt_:TensorRtBackend",
+    modules=("tensorrt", "pycuda"),
+    distributions=("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu11", "nvidia-tensorrt"),
+    install=INSTALL,
+    onnx_head="argmax",
+    graph_precisions=("fp16",),
+    shape_option=True,
+    devices=("gpu",),
+    batch_options=("requests",),
+    gpu_ways=(GpuWay(module="tensorrt", cure=INSTALL),),
+    order=3,
+)
 
 _OLDEST = (8, 5)  # has tensors by name
 _log = logging.getLogger("ocrhpi.tensorrt")
@@ -50,7 +66,7 @@ class _Opened:
 class TensorRtBackend(Backend):
     """TensorRT on one NVIDIA GPU."""
 
-    name = "tensorrt"
+    name = NAME
     options_type = TensorRtOptions
     # pycuda's errors derive from Exception alone, and to name them one would have to import it.
     foreign_errors: ClassVar[tuple[type[Exception], ...]] = (Exception,)
@@ -202,5 +218,5 @@ def _import_tensorrt() -> tuple[TensorRt, CudaDriver]:
     except (ImportError, OSError) as error:
         # Both install without NVIDIA's own libraries (libcuda, libnvinfer), and fail when they load them.
         reason = f"tensorrt and pycuda do not import with the libraries they need: {error}"
-        raise BackendUnavailable("tensorrt", reason, INSTALL) from error
+        raise BackendUnavailable(NAME, reason, INSTALL) from error
     return tensorrt, cuda

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from ocrhpi.batch.cells import Cell
-    from ocrhpi.batch.options import ReadingOptions
+    from ocrhpi.reading_options import ReadingOptions
 
 __all__ = ["LocalPool", "share_of_a_worker"]
 

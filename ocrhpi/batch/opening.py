@@ -6,16 +6,16 @@ import threading
 from typing import TYPE_CHECKING
 
 from ocrhpi.batch.winners import keep_winner
-from ocrhpi.loader import UNMEASURED_BATCH_SIZE, load_high_performance, load_predictor
+from ocrhpi.loader import open_predictor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocrhpi.batch.options import ReadingOptions
     from ocrhpi.predictor import Predictor
+    from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.winners import Tuning
 
-__all__ = ["batch_size_of", "open_predictor", "shared_predictor"]
+__all__ = ["shared_predictor"]
 
 # Of the process, not of an object: Spark and Dask unpickle the callable anew for every task.
 _predictors: dict[str, Predictor] = {}
@@ -30,7 +30,7 @@ def shared_predictor(options: ReadingOptions, winners: Mapping[str, Tuning] | No
         winners: What was measured elsewhere, see `ocrhpi.batch.winners`.
 
     Raises:
-        OcrhpiError: As `ocrhpi.loader.load_high_performance`.
+        OcrhpiError: As `ocrhpi.loader.open_predictor`.
     """
     key = options.model_dump_json()
     with _lock:
@@ -39,25 +39,3 @@ def shared_predictor(options: ReadingOptions, winners: Mapping[str, Tuning] | No
                 keep_winner(options, winners)
             _predictors[key] = open_predictor(options)
         return _predictors[key]
-
-
-def open_predictor(options: ReadingOptions) -> Predictor:
-    """Open a predictor.
-
-    Raises:
-        OcrhpiError: As `ocrhpi.loader.load_high_performance`.
-    """
-    name, directory, device = options.model_name, options.model_dir, options.device
-    if options.use_hpip:
-        return load_high_performance(name, directory, device=device, hpi_config=options.config)
-    threads = {} if options.threads is None else {"threads": options.threads}
-    return load_predictor(name, directory, device=device, backend_options=threads)
-
-
-def batch_size_of(options: ReadingOptions) -> int | None:
-    """Return the batch size to ask for; None takes the measured one.
-
-    Text does not depend on the batch, so lines of equal width are put together although nobody measured it.
-    """
-    measured = options.use_hpip and not options.hpi_config.forced
-    return options.batch_size or (None if measured else UNMEASURED_BATCH_SIZE)

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from ocrhpi.batch.options import ReadingOptions
     from ocrhpi.batch.shards import Shard
     from ocrhpi.batch.sources import Source
     from ocrhpi.model import Model
+    from ocrhpi.reading_options import ReadingOptions
 
 __all__ = ["Format", "Job", "job_of", "read_plan", "written_plan"]
 

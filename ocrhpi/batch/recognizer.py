@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ocrhpi.batch.opening import batch_size_of, shared_predictor
-from ocrhpi.batch.options import reading_options
+from ocrhpi.batch.opening import shared_predictor
 from ocrhpi.batch.reading import read_cells
 from ocrhpi.batch.tables import cells_of, with_readings
+from ocrhpi.loader import batch_size_of
+from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,7 @@ class LineRecognizer:
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None lets the mode choose.
         threads: CPU threads of the engine: the share of the machine that this process has; None takes all.
         batch_size: Most lines in one call of the engine; None takes what was measured and, where nothing was, 8.
+        **others: Other attributes of `ocrhpi.reading_options.ReadingOptions`, such as ``character_dict_path``.
         winners: What was measured on machines of other kinds, see `ocrhpi.batch.winners`.
 
     Raises:
@@ -59,6 +61,7 @@ class LineRecognizer:
         threads: int | None = None,
         batch_size: int | None = None,
         winners: Mapping[str, Tuning] | None = None,
+        **others: Any,  # noqa: ANN401 - validated by ReadingOptions
     ) -> None:
         self.options = reading_options(
             model_name,
@@ -68,6 +71,7 @@ class LineRecognizer:
             device=device,
             threads=threads,
             batch_size=batch_size,
+            **others,
         )
         self.image_column = image_column
         self._winners = dict(winners or {})

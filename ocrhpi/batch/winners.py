@@ -18,7 +18,7 @@ from ocrhpi.tuning.winners import find, save
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocrhpi.batch.options import ReadingOptions
+    from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.progress import Watcher
     from ocrhpi.tuning.winners import Tuning
@@ -82,7 +82,7 @@ def keep_winner(options: ReadingOptions, winners: Mapping[str, Tuning]) -> None:
 
 
 def _plan(options: ReadingOptions) -> Plan:
-    return plan(find_model(options.model_name, options.model_dir), options.config, options.device)
+    return plan(find_model(options), options.config, options.device)
 
 
 def _kind(planned: Plan) -> str:

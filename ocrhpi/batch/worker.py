@@ -9,11 +9,12 @@ import base64
 import signal
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.batch.opening import batch_size_of, shared_predictor
-from ocrhpi.batch.options import reading_options
+from ocrhpi.batch.opening import shared_predictor
 from ocrhpi.batch.reading import read_cells
 from ocrhpi.batch.said import Said
 from ocrhpi.children.serving import run_child
+from ocrhpi.loader import batch_size_of
+from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from ocrhpi.bench.rows import BenchRow, ModeResult
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OcrhpiError
 from ocrhpi.machine import describe_machine, load_average
-from ocrhpi.model import load_model
+from ocrhpi.model import file_name, load_model
 from ocrhpi.tuner import find_or_tune, plan
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.contestant import Contestant, Job, Rejected
@@ -79,7 +79,7 @@ class _Settings:
 
 def row_path(output: Path, name: str) -> Path:
     """Return the file of a model's row."""
-    return output / f"{name}.json"
+    return output / f"{file_name(name)}.json"
 
 
 def bench_all(

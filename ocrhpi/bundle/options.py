@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from ocrhpi.bundle.targets import Target, target_of
 from ocrhpi.candidate import Candidate
 from ocrhpi.options import Options
 from ocrhpi.values import Head
+
+if TYPE_CHECKING:
+    from ocrhpi.model import Model
 
 __all__ = ["BundleOptions"]
 
@@ -38,8 +41,11 @@ class BundleOptions(Options):
     head: Head | None = None
     lines: Annotated[int, Field(ge=1)] = 24
 
-    def candidate(self) -> Candidate:
+    def candidate(self, model: Model) -> Candidate:
         """Return what runs on the machine that makes the bundle: it makes the graph and reads the expected texts.
+
+        Args:
+            model: The model.
 
         Raises:
             OptionError: The target is unknown.
@@ -50,13 +56,15 @@ class BundleOptions(Options):
             backend=target.stand_in or target.engine,
             device="cpu",
             options=precision,
-            batching=self.batching_for(target),
+            batching=self.batching_for(target, model),
             width_step=self.width_step,
             batch_size=self.batch_size or target.batch_size,
             head=self.head,
             pixels=target.pixels,
         )
 
-    def batching_for(self, target: Target) -> Literal["exact", "masked"]:
-        """Return the batching, which an engine with buckets does not leave open."""
+    def batching_for(self, target: Target, model: Model) -> Literal["exact", "masked"]:
+        """Return the batching, which an engine with buckets does not leave open, nor a model of one width."""
+        if model.spec.only_width is not None:
+            return "exact"
         return self.batching or ("masked" if target.buckets else "exact")

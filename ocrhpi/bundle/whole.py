@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ocrhpi.assembly import open_reader
 from ocrhpi.cache import cache_root
 from ocrhpi.candidate import Candidate
+from ocrhpi.graph_facts import read_graph_facts
 from ocrhpi.model import ONNX_NAME, Model, ModelFiles
 from ocrhpi.values import LineImage
 
@@ -60,9 +61,17 @@ def open_whole(bundle: Bundle, threads: int) -> WholeRecogniser:  # noqa: ARG001
         OcrhpiError: The engine is not installed, or cannot load the graph.
     """
     config = bundle.config
-    vocabulary = bundle.labels[1:-1]
+    vocabulary = bundle.labels[1 : -1 if config.space else None]
     onnx = _on_disk(bundle.take_artifact(), bundle.seal)
-    model = Model(config.model_name, onnx.parent, ModelFiles(onnx=onnx), config.spec, vocabulary)
+    model = Model(
+        config.model_name,
+        onnx.parent,
+        ModelFiles(onnx=onnx),
+        config.spec,
+        vocabulary,
+        space=config.space,
+        graph=read_graph_facts(onnx),
+    )
     return WholeRecogniser(open_reader(model, _candidate(config)))
 
 

@@ -18,7 +18,7 @@ from ocrhpi.bundle.targets import target_of
 from ocrhpi.edge.bundle import Bundle
 from ocrhpi.edge.config import CONFIG, VOCABULARY, BundleConfig
 from ocrhpi.edge.selftest import verify_bundle
-from ocrhpi.errors import ExportError, ModelNotFound, OptionError
+from ocrhpi.errors import ExportError, ModelNotFound
 from ocrhpi.export.exporter import EXPORTER_VERSION
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.values import LineImage
@@ -78,11 +78,9 @@ def write_bundle(
         ExportError: The runner reads otherwise than ocrhpi.
     """
     target = target_of(options.target)
-    if model.spec.stretch_width is not None:
-        raise OptionError("input_shape", "received a model with lines of one width; bundles keep the aspect ratio")
     check_output(output)
     lines = load_calibration(calibration_dir, limit=options.lines).lines
-    with open_reader(model, options.candidate(), cache_dir=cache_dir) as reader:
+    with open_reader(model, options.candidate(model), cache_dir=cache_dir) as reader:
         texts = reader.read([LineImage(line.pixels) for line in lines])
         graph, engine = reader.model.files.onnx, reader.effective
     if graph is None:
@@ -120,11 +118,12 @@ def _config(model: Model, options: BundleOptions, target: Target) -> BundleConfi
         artifact=_ARTIFACT,
         engine=target.engine,
         precision=options.precision,
-        batching=options.batching_for(target),
+        batching=options.batching_for(target, model),
         width_step=options.width_step,
         batch_size=options.batch_size or target.batch_size,
-        buckets=target.buckets,
+        buckets=target.buckets if options.batching_for(target, model) == "masked" else (),
         small=target.small,
+        space=model.space,
     )
 
 

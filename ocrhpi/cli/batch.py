@@ -11,27 +11,27 @@ from tqdm import tqdm
 
 from ocrhpi.batch.formats import check_format
 from ocrhpi.batch.local_pool import LocalPool, share_of_a_worker
-from ocrhpi.batch.options import reading_options
 from ocrhpi.batch.plan import job_of
 from ocrhpi.batch.run import run_batch
 from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import open_store
 from ocrhpi.batch.winners import device_of, measure_winner
-from ocrhpi.cli.options import option, switch
+from ocrhpi.cli.options import model_facts, option, source_of, switch
 from ocrhpi.display.live import watching
 from ocrhpi.errors import OcrhpiError, OptionError
 from ocrhpi.loader import find_model
 from ocrhpi.machine import usable_cores
+from ocrhpi.reading_options import reading_options
 from ocrhpi.text_recognition import DEFAULT_MODEL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.batch.options import ReadingOptions
     from ocrhpi.batch.plan import Format
     from ocrhpi.batch.pool import Pool
     from ocrhpi.batch.sources import Source
     from ocrhpi.batch.store import Store
+    from ocrhpi.reading_options import ReadingOptions
 
 __all__ = ["command"]
 
@@ -65,6 +65,7 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
 @click.option("--workers", type=click.IntRange(1), help="Processes or actors.  [default: as many as there is room for]")
 @option("--cpus_per_worker", "Threads of each.  [default: an equal share, at most 4]", type=click.IntRange(1))
 @click.option("--model", default=DEFAULT_MODEL_NAME, show_default=True, help="Official name, folder or ONNX file.")
+@model_facts
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: here a GPU if an engine can use it, on Ray cpu]")
 @switch("--use_hpip", "High-performance mode, which measures the first time.", default=True)
 @option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.", metavar="FILE")
@@ -99,12 +100,11 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
 ) -> None:
     if address is not None and engine != "ray":
         raise OptionError("address", "received without '--engine ray', which it is for; add that")
-    is_path = Path(model).exists()
-    options = reading_options(None if is_path else model, model if is_path else None, **reading)
+    options = reading_options(**{**source_of(model, reading).model_dump(), **reading})
     found = find_source(source, image_column=image_column, root=data)
     chosen = output_format or ("parquet" if found.is_table else "jsonl")
     check_format(chosen)
-    job = job_of(found, find_model(options.model_name, options.model_dir), options, chosen)
+    job = job_of(found, find_model(options), options, chosen)
     with open_store(output, job) as store, _stoppable(store):
         store.extend(found, rows_per_part, workers or usable_cores())
         unread = 0

@@ -13,6 +13,7 @@ from ocrhpi.bundle.options import BundleOptions
 from ocrhpi.bundle.runner import write_runner
 from ocrhpi.bundle.targets import TARGETS, target_of
 from ocrhpi.bundle.write import write_bundle
+from ocrhpi.cli.options import model_facts, source_of
 from ocrhpi.edge.selftest import describe, verify_bundle
 from ocrhpi.export.heads import HEADS
 from ocrhpi.loader import find_model
@@ -46,6 +47,7 @@ def command() -> None:  # noqa: D103 - click documents it
 
 @command.command("write", help="Make a bundle of MODEL (official name, folder, ONNX file); 'write' may be left out.")
 @click.argument("model")
+@model_facts
 @click.option("--target", type=click.Choice(list(TARGETS)), required=True, help="What it is made for.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder, or a file that ends in .zip."
@@ -71,12 +73,13 @@ def write(
     dockerfile: bool,
     **options: Any,  # noqa: ANN401 - click's, checked by parse_options
 ) -> None:
+    found = source_of(model, options)
     asked = parse_options(BundleOptions, options)
     target = target_of(asked.target)
     wheels = (platforms or target.platforms) if offline_wheelhouse else ()
     beside = Beside(output, python, wheels, recipe=dockerfile)
     beside.check(target)
-    source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
+    source = find_model(found)
     written = write_bundle(source, asked, output, calibration_dir=calibration_dir)
     click.echo(written.path)
     for path in beside.write(source, target):

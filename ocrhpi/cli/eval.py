@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from ocrhpi.backends.registry import availability, backend_specs
-from ocrhpi.cli.options import option
+from ocrhpi.backends.registry import backend_specs
+from ocrhpi.cli.options import model_facts, option, source_of
 from ocrhpi.display.live import watching
 from ocrhpi.display.printing import print_json, print_view
 from ocrhpi.display.wording import percent, plain
@@ -22,7 +22,8 @@ from ocrhpi.errors import OptionError, nearest
 from ocrhpi.evaluation.dataset import load_dataset
 from ocrhpi.evaluation.metric import Metric, unwritable
 from ocrhpi.evaluation.report import Report, evaluate_backend
-from ocrhpi.loader import NORMAL_MODE, find_model, load_high_performance, load_predictor
+from ocrhpi.loader import find_model, normal_mode, open_predictor
+from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ocrhpi.evaluation.report import BackendRow, Opener
+    from ocrhpi.model import ModelSource
+    from ocrhpi.predictor import Predictor
+    from ocrhpi.reading_options import ReadingOptions
 
 __all__ = ["command"]
 
@@ -48,6 +52,7 @@ _SHOWN_CHARACTERS = 40
     """,
 )
 @click.argument("model")
+@model_facts
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
@@ -60,7 +65,7 @@ _SHOWN_CHARACTERS = 40
     "backends",
     multiple=True,
     metavar="NAME",
-    help=f"paddle, openvino, onnxruntime or {HIGH_PERFORMANCE}; may be repeated.  [default: normal mode]",
+    help=f"A registered engine, or {HIGH_PERFORMANCE}; may be repeated.  [default: normal mode]",
 )
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if the engine has one]")
 @option("--hpi_config", f"Of {HIGH_PERFORMANCE}: a YAML file, or a file of ocrhpi tune.", metavar="FILE")
@@ -94,18 +99,20 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
     batch_size: int | None,
     as_json: bool,
     differences: Path | None,
+    **facts: Any,  # noqa: ANN401 - validated by ModelSource
 ) -> None:
-    source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
-    names = _checked(backends, hpi_config) or [_normal_mode(has_paddle_files=source.files.paddle_graph is not None)]
+    source = source_of(model, facts)
+    found = find_model(source)
+    names = _checked(backends, hpi_config) or [normal_mode(found, device).backend]
     dataset = load_dataset(labels, data)
     metric = Metric(ignore_space=ignore_space, is_filter=is_filter)
-    beyond = unwritable((label.text for label in dataset.labels), source.labels, metric)
+    beyond = unwritable((label.text for label in dataset.labels), found.labels, metric)
     rows = []
     for name in names:
-        opener = _opener(name, source.path, device, hpi_config)
+        opener = _opener(name, found.source, device, hpi_config)
         with _progress(name, len(dataset.labels)) as advance:
             rows.append(evaluate_backend(name, opener, dataset, metric, batch_size=batch_size, advance=advance))
-    report = Report(source.name, str(source.path), dataset, metric, beyond, tuple(rows))
+    report = Report(found.name, str(found.path), dataset, metric, beyond, tuple(rows))
     for line in report.unreadable:
         click.echo(line.error, err=True)
     if as_json:
@@ -131,24 +138,16 @@ def _checked(backends: Sequence[str], hpi_config: str | None) -> list[str]:
     return list(dict.fromkeys(backends))
 
 
-def _normal_mode(*, has_paddle_files: bool) -> str:
-    """Return Paddle; for a model without Paddle files, which Paddle cannot run, what of the others is installed."""
-    if has_paddle_files:
-        return NORMAL_MODE
-    specs = backend_specs()
-    order = ("onnxruntime", "openvino")
-    return next((name for name in order if availability(specs[name]).available), order[0])
+def _opener(name: str, source: ModelSource, device: str | None, hpi_config: str | None) -> Opener:
+    facts = source.model_dump()
+    if name != HIGH_PERFORMANCE:
+        return partial(open_predictor, reading_options(**facts, use_hpip=False, engine=name, device=device))
+    return partial(_high_performance, reading_options(**facts, device=device, hpi_config=hpi_config))
 
 
-def _opener(name: str, path: Path, device: str | None, hpi_config: str | None) -> Opener:
-    if name == HIGH_PERFORMANCE:
-        return partial(_high_performance, path, device, hpi_config)
-    return partial(load_predictor, model_dir=path, backend=name, device=device)
-
-
-def _high_performance(path: Path, device: str | None, hpi_config: str | None) -> Any:  # noqa: ANN401 - a predictor
+def _high_performance(options: ReadingOptions) -> Predictor:
     with watching() as watcher:
-        return load_high_performance(model_dir=path, device=device, hpi_config=hpi_config, watcher=watcher)
+        return open_predictor(options, watcher)
 
 
 @contextmanager

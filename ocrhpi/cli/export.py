@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ocrhpi.cli.options import model_facts, source_of
 from ocrhpi.export.exporter import PRECISIONS, GraphForm, write_export
 from ocrhpi.export.heads import HEADS
 from ocrhpi.loader import find_model
@@ -15,6 +17,7 @@ __all__ = ["command"]
 
 @click.command("export", help="Export MODEL (official name, folder or ONNX file) to ONNX and verify it.")
 @click.argument("model")
+@model_facts
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to make.")
 @click.option("--head", type=click.Choice(HEADS), default="full", show_default=True, help="Where top-1 is found.")
 @click.option("--masked", is_flag=True, help="Width-masked: any lines share a batch and read the same text.")
@@ -26,8 +29,17 @@ __all__ = ["command"]
     help="Of the arithmetic; fp16 keeps what is sensitive in FP32, for GPUs.",
 )
 @click.option("--pixels", is_flag=True, help="Takes uint8 pixels and normalises them in the graph.")
-def command(model: str, output: Path, head: str, precision: str, *, masked: bool, pixels: bool) -> None:  # noqa: D103 - click documents it
-    source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
+def command(  # noqa: D103 - click documents it
+    model: str,
+    output: Path,
+    head: str,
+    precision: str,
+    *,
+    masked: bool,
+    pixels: bool,
+    **facts: Any,  # noqa: ANN401 - validated by ModelSource
+) -> None:
+    source = find_model(source_of(model, facts))
     form = GraphForm(
         next(known for known in HEADS if known == head),
         masked=masked,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
+from ocrhpi.cli.options import model_facts, source_of
 from ocrhpi.display.printing import print_view
 from ocrhpi.display.wording import percent, plain
 from ocrhpi.loader import find_model
@@ -20,6 +20,8 @@ from ocrhpi.precision.store import place_of
 from ocrhpi.tuning.calibration import load_calibration
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import RenderableType
 
     from ocrhpi.precision.plan import Lowered, PrecisionPlan
@@ -36,14 +38,20 @@ __all__ = ["command"]
     """,
 )
 @click.argument("model")
+@model_facts
 @click.option("--precision", type=click.Choice(LOWERED), required=True, help="Of the layers that may be lowered.")
 @click.option("--calibration_dir", "--calibration-dir", help="Your own lines to read.", metavar="DIR")
 @click.option("--lines", type=click.IntRange(min=1), help="Read only so many: quicker, and poorer.  [default: all]")
 @click.option("--cache_dir", "--cache-dir", help="Where it is kept, with exported models.", metavar="DIR")
 def command(  # noqa: D103 - click documents it
-    model: str, precision: Lowered, calibration_dir: str | None, lines: int | None, cache_dir: str | None
+    model: str,
+    precision: Lowered,
+    calibration_dir: str | None,
+    lines: int | None,
+    cache_dir: str | None,
+    **facts: Any,  # noqa: ANN401 - validated by ModelSource
 ) -> None:
-    source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
+    source = find_model(source_of(model, facts))
     calibration = load_calibration(calibration_dir)
     pixels = [line.pixels for line in calibration.lines[:lines]]
     with tqdm(desc="starting", bar_format="{desc}  {elapsed}", disable=None) as bar:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ocrhpi.catalog import fetch, locate, official_models
+from ocrhpi.catalog.wheels import WHEEL_MODELS
 from ocrhpi.errors import ModelNotFound
 
 __all__ = ["command"]
@@ -19,11 +20,12 @@ def command() -> None:  # noqa: D103 - click documents it
 def list_models() -> None:
     models = official_models()
     width = max(len(name) for name in models)
-    click.echo(f"{'model':<{width}}  accuracy %  storage MB  cached")
+    click.echo(f"{'model':<{width}}  accuracy %  storage MB  cached  package index")
     for name, model in models.items():
         figures = model.published
         accuracy, storage = (figures.avg_accuracy_pct, figures.storage_mb) if figures else (None, None)
-        row = f"{name:<{width}}  {_number(accuracy):>10}  {_number(storage):>10}  {'yes' if locate(name) else ''}"
+        cached, wheel = "yes" if locate(name) else "", WHEEL_MODELS.get(name)
+        row = f"{name:<{width}}  {_number(accuracy):>10}  {_number(storage):>10}  {cached:<6}  {wheel or ''}"
         click.echo(row.rstrip())
 
 

@@ -9,7 +9,11 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["option", "switch"]
+    from ocrhpi.model.source import ModelSource
+
+__all__ = ["model_facts", "option", "source_of", "switch"]
+
+_FACTS = ("model_name", "character_dict_path", "use_space_char", "rec_image_shape", "right_to_left")
 
 
 def option(name: str, text: str, **facts: Any) -> Callable[[Any], Any]:  # noqa: ANN401 - click's
@@ -34,3 +38,31 @@ def switch(name: str, text: str, *, default: bool | None = None) -> Callable[[An
     """
     facts: dict[str, Any] = {} if default is None else {"show_default": True}
     return option(name, text, type=bool, is_flag=False, flag_value=True, default=default, metavar="[BOOL]", **facts)
+
+
+def model_facts(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say of a model what its files do not; `source_of` takes what is given."""
+    for decorate in (
+        switch("--right_to_left", "Texts stand from right to left in the image.  [default: as its vocabulary says]"),
+        option("--rec_image_shape", "Its input, such as 3,48,320.  [default: as its files say]", metavar="C,H,W"),
+        switch("--use_space_char", "A space follows the dictionary.  [default: as its number of classes says]"),
+        option("--character_dict_path", "Its dictionary, where its files have none.", metavar="FILE"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def source_of(model: str, given: dict[str, Any]) -> ModelSource:
+    """Take the options of `model_facts` out of ``given``, and return the model that they belong to.
+
+    Args:
+        model: Official name, folder or ONNX file.
+        given: Options of a command.
+
+    Raises:
+        OptionError: One does not fit.
+    """
+    from ocrhpi.model.source import ModelSource  # noqa: PLC0415 - loads pydantic, which --help does without
+
+    facts = {name: given.pop(name) for name in _FACTS if name in given}
+    return ModelSource.of(model, **{name: value for name, value in facts.items() if value is not None})

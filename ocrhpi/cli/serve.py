@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ocrhpi.cli.options import option, switch
+from ocrhpi.cli.options import model_facts, option, source_of, switch
 from ocrhpi.display.live import watching
 from ocrhpi.errors import OptionError
 from ocrhpi.options import parse_options
@@ -16,7 +16,7 @@ from ocrhpi.serving.options import ServingOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocrhpi.serving.loading import ServedModel
+    from ocrhpi.reading_options import ReadingOptions
 
 __all__ = ["command"]
 
@@ -38,6 +38,7 @@ def _limit(name: str, text: str, kind: type[int | float] = int) -> Callable[[Any
     """,
 )
 @click.argument("model")
+@model_facts
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 serves other machines, too.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
 @click.option(
@@ -78,17 +79,20 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
     access_log: bool,
     replicas: int | None,
     address: str | None,
-    **limits: Any,  # noqa: ANN401 - validated by ServingOptions
+    **others: Any,  # noqa: ANN401 - validated by ModelSource and ServingOptions
 ) -> None:
     if hpi_config is not None and not use_hpip:
         raise OptionError("hpi_config", "given with --use_hpip false; it configures high-performance mode only")
     if engine == "local" and (replicas, address) != (None, None):
         raise OptionError("replicas", "replicas and address are for --engine ray; leave them out, or add that")
     require("ray" if engine == "ray" else "serve")
-    options = parse_options(ServingOptions, {name: value for name, value in limits.items() if value is not None})
-    from ocrhpi.serving.loading import ServedModel  # noqa: PLC0415 - loads OpenCV, which --help does without
+    from ocrhpi.reading_options import reading_options  # noqa: PLC0415 - loads what --help does without
 
-    served = ServedModel(model=model, use_hpip=use_hpip, hpi_config=hpi_config, device=device, cpu_threads=cpu_threads)
+    source = source_of(model, others)
+    options = parse_options(ServingOptions, {name: value for name, value in others.items() if value is not None})
+    served = reading_options(
+        **source.model_dump(), use_hpip=use_hpip, hpi_config=hpi_config, device=device, threads=cpu_threads
+    )
     if engine == "local":
         _serve_here(served, options, host, port, shutdown_timeout_s, access_log=access_log)
         return
@@ -107,7 +111,7 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
 
 
 def _serve_here(
-    served: ServedModel, options: ServingOptions, host: str, port: int, shutdown_timeout_s: int, *, access_log: bool
+    served: ReadingOptions, options: ServingOptions, host: str, port: int, shutdown_timeout_s: int, *, access_log: bool
 ) -> None:
     from ocrhpi.serving.app import create_app  # noqa: PLC0415 - behind an extra, as those below
     from ocrhpi.serving.loading import open_model  # noqa: PLC0415

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from tqdm import tqdm
 
-from ocrhpi.cli.options import switch
+from ocrhpi.cli.options import model_facts, switch
 from ocrhpi.text_recognition import DEFAULT_MODEL_NAME, TextRecognition
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
 @click.option("--save_path", help="Folder for JSON and pictures of the results.")
 @click.option("--model_name", help=f"Official model name.  [default: {DEFAULT_MODEL_NAME}]")
 @click.option("--model_dir", help="Folder of an exported model, or a bare ONNX file.")
+@model_facts
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if the engine has one]")
 @click.option("--batch_size", type=int, help="Most lines in one call.  [default: 1, or what was measured]")
 @click.option(
@@ -38,7 +39,7 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
 @switch("--use_hpip", "High-performance mode: what was measured to be fastest here; measures the first time.")
 @switch("--enable_hpi", "The same as --use_hpip.")
 @click.option("--hpi_config", help="Its configuration, a YAML file, or a file of ocrhpi tune.")
-@click.option("--engine", help="paddle, paddle_static, onnxruntime or openvino.  [default: paddle]")
+@click.option("--engine", help="Any of 'ocrhpi backends'.  [default: paddle, or for ONNX alone onnxruntime]")
 @click.option("--input_shape", nargs=3, type=int, metavar="C H W", help="Stretch every line to this shape.")
 @switch("--enable_mkldnn", "oneDNN on the CPU; where it refuses a model plain Paddle runs.")
 @click.option("--mkldnn_cache_capacity", type=int, help="Input shapes that oneDNN remembers.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ocrhpi.cli.options import option
+from ocrhpi.cli.options import model_facts, option, source_of
 from ocrhpi.display.live import watching
 from ocrhpi.display.printing import print_json, print_view
 from ocrhpi.display.table import tuning_json, tuning_table
@@ -35,6 +35,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
     """,
 )
 @click.argument("model")
+@model_facts
 @option("--device", "cpu, gpu or gpu:INDEX.  [default: a GPU if an engine can use it]")
 @option(
     "--objective", "Lines a second, or milliseconds a line.  [default: throughput]", type=click.Choice(get_args(Goal))
@@ -63,11 +64,11 @@ def command(  # noqa: D103 - click documents it
     as_json: bool,
     **asked: Any,  # noqa: ANN401 - validated as a configuration
 ) -> None:
+    source = source_of(model, asked)
     given = {name: value for name, value in asked.items() if value is not None}
     try:
         config = read_hpi_config({**given, "tune": "always"})
-        source = find_model(model_dir=model) if Path(model).exists() else find_model(model)
-        planned = plan(source, config, device)
+        planned = plan(find_model(source), config, device)
         tuning = _measure(planned)
     except KeyboardInterrupt:
         click.echo("stopped; no result was kept", err=True)

@@ -80,7 +80,7 @@ class Bundle:
         _check_names(self._store, self.manifest)
         contents = {name: self._checked(name) for name in (CONFIG, VOCABULARY)}
         self.config = BundleConfig.read(self.where, contents[CONFIG])
-        self.labels = _labels(self.where, contents[VOCABULARY])
+        self.labels = _labels(self.where, contents[VOCABULARY], space=self.config.space)
         self._artifact = self._checked(self.config.artifact)
         for name in self.manifest.files.keys() - {CONFIG, VOCABULARY, self.config.artifact}:
             self._checked(name)
@@ -147,12 +147,12 @@ def _check_names(store: Store, manifest: Manifest) -> None:
         raise BundleError(store.where, unknown[0], "is not in the manifest; nothing in the bundle is used")
 
 
-def _labels(where: str, data: bytes) -> tuple[str, ...]:
-    """Return the text of every class: the CTC blank, the vocabulary, and the space that PaddleOCR appends."""
+def _labels(where: str, data: bytes, *, space: bool) -> tuple[str, ...]:
+    """Return the text of every class: the CTC blank, the vocabulary, and the space where PaddleOCR appended one."""
     try:
         vocabulary = json.loads(data)
     except ValueError as error:
         raise BundleError(where, VOCABULARY, f"is no JSON ({error})") from error
     if not isinstance(vocabulary, list) or not all(isinstance(entry, str) for entry in vocabulary):
         raise BundleError(where, VOCABULARY, "expected a list of strings")
-    return ("", *vocabulary, " ")
+    return ("", *vocabulary, *[" "] * space)

@@ -28,6 +28,7 @@ class BundleConfig:
         model_name: Name of the model.
         spec: Its input.
         right_to_left: Whether its texts are turned into reading order.
+        space: Whether a space follows the vocabulary; of bundles that do not say, it does.
         artifact: The file that the engine loads.
         engine: The engine, a backend of ocrhpi.
         precision: Precision of the arithmetic, as `ocrhpi.candidate.Candidate.precision` names it.
@@ -49,6 +50,7 @@ class BundleConfig:
     batch_size: int
     buckets: tuple[int, ...] = ()
     small: bool = True
+    space: bool = True
 
     @classmethod
     def read(cls, where: str, data: bytes) -> BundleConfig:
@@ -71,20 +73,26 @@ class BundleConfig:
             batch_size=_at_least_one(fields, "batch_size"),
             buckets=_list_of(fields, "buckets", int),
             small=fields.get("small", bool),
+            space=_optional(fields, "space", bool, default=True),
         )
 
     def as_values(self) -> dict[str, Any]:
         """Return what `read` reads."""
         values = asdict(self)
-        spec = values.pop("spec")
-        del spec["stretch_width"]
+        spec = {name: value for name, value in values.pop("spec").items() if value is not None}
         return {"model_name": values.pop("model_name"), "input": spec, **values}
 
 
 def _spec(fields: Fields) -> InputSpec:
     sizes = [_at_least_one(fields, key) for key in ("height", "base_width", "max_width")]
-    color = cast("Literal['BGR', 'RGB']", fields.one_of("color", ("BGR", "RGB")))
-    return InputSpec(sizes[0], sizes[1], sizes[2], color=color)
+    color = cast("Literal['BGR', 'RGB', 'GRAY']", fields.one_of("color", ("BGR", "RGB", "GRAY")))
+    # Of networks that take one width, or so many lines at a time; most take any.
+    stretch_width, rows = (_optional(fields, key, int, default=None) for key in ("stretch_width", "rows"))
+    return InputSpec(sizes[0], sizes[1], sizes[2], stretch_width, color, rows)
+
+
+def _optional(fields: Fields, key: str, kind: type[Kind], *, default: Kind | None) -> Any:  # noqa: ANN401 - of kind
+    return fields.get(key, kind) if key in fields.keys() else default  # noqa: SIM118 - of Fields
 
 
 def _list_of(fields: Fields, key: str, kind: type[Kind]) -> tuple[Kind, ...]:

@@ -86,6 +86,7 @@ class EdgeRecogniser:
             batch_size * self._config.spec.base_width,
             self._ladder,
             together=self._config.batching == "masked",
+            rows=self._config.spec.rows,
         )
         for batch in plan:
             texts = self._decoder.decode(self._run(batch, lines, geometries))

@@ -37,14 +37,14 @@ def resize(image: Pixels, width: int, height: int) -> Pixels:
     """Resize an image.
 
     Args:
-        image: (rows, columns, 3), uint8, of any memory layout.
+        image: (rows, columns, C), uint8, of any memory layout.
         width: Columns of the result.
         height: Rows of the result.
 
     Returns:
-        (height, width, 3), uint8; the image itself where it has that size.
+        (height, width, C), uint8; the image itself where it has that size.
     """
-    rows, columns, _ = image.shape
+    rows, columns, channels = image.shape
     if (rows, columns) == (height, width):
         return image
     if (rows, columns) == (2 * height, 2 * width):
@@ -59,11 +59,11 @@ def resize(image: Pixels, width: int, height: int) -> Pixels:
     mixed += (across[where[height:]] * lower_weights) >> 16
     mixed += 2
     mixed >>= 2
-    return mixed.astype(np.uint8).reshape(height, width, 3)
+    return mixed.astype(np.uint8).reshape(height, width, channels)
 
 
 def _across(rows: Pixels, width: int) -> Ints:
-    """Resize each row to ``width`` pixels; return the sums, (rows, width * 3)."""
+    """Resize each row to ``width`` pixels; return the sums, (rows, width * C)."""
     count, columns, channels = rows.shape
     first, fractions = _places(columns, width)
     outside = (first < 0) | (first >= columns - 1)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ocrhpi.export.graph import GraphEditor
-from ocrhpi.export.passes import PRECISION_KEY
 from ocrhpi.export.precisions import Precision, constants_of, element_types, plan_precisions
+from ocrhpi.graph_facts import PRECISION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ocrhpi.export.graph import GraphEditor, attribute
+from ocrhpi.graph_facts import DIRECTION_KEY, EXPORTER_KEY, INPUT_KEY, NAME_KEY, SPACE_KEY, VOCABULARY_KEY
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -15,11 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTENTS_NAME",
-    "EXPORTER_KEY",
     "FP32_TENSORS_KEY",
     "INPUT_NAME",
     "PIXELS_NAME",
-    "PRECISION_KEY",
     "PROBABILITIES_NAME",
     "STEPS_NAME",
     "WIDTHS_NAME",
@@ -35,9 +36,6 @@ CONTENTS_NAME = "contents"
 PROBABILITIES_NAME = "probabilities"
 WIDTHS_NAME = "widths"
 STEPS_NAME = "steps"
-EXPORTER_KEY = "exporter"
-PRECISION_KEY = "precision"
-"""Metadata of a half graph: ``fp16``; others have none."""
 FP32_TENSORS_KEY = "fp32_tensors"
 """Metadata of a ``bf16-selective`` graph: the tensors that stay in FP32, one a line."""
 
@@ -101,12 +99,15 @@ def name_interface(model: ModelProto) -> ModelProto:
             for position, name in enumerate(names):
                 names[position] = renamed.get(name, name)
     inputs[0].name = INPUT_NAME
+    sizes = inputs[0].type.tensor_type.shape.dim
     for position, dimension in ((0, "N"), (3, "W")):
-        inputs[0].type.tensor_type.shape.dim[position].dim_param = dimension
+        if sizes[position].dim_value <= 0:  # exported for any number of lines, and any width
+            sizes[position].dim_param = dimension
     del model.graph.input[:]
     model.graph.input.append(inputs[0])
+    rows = sizes[0].dim_value or "N"
     editor = GraphEditor(model, "interface")
-    editor.set_outputs([(PROBABILITIES_NAME, TensorProto.FLOAT, ("N", "T", "classes"))])
+    editor.set_outputs([(PROBABILITIES_NAME, TensorProto.FLOAT, (rows, "T", "classes"))])
     editor.finish()
     return model
 
@@ -119,8 +120,11 @@ def set_metadata(model: ModelProto, source: Model, exporter: str) -> ModelProto:
     helper.set_model_props(
         model,
         {
-            "character": "\n".join(source.vocabulary),
-            "model_name": source.name,
+            VOCABULARY_KEY: "\n".join(source.vocabulary),
+            SPACE_KEY: str(source.space).lower(),
+            DIRECTION_KEY: str(source.right_to_left).lower(),
+            INPUT_KEY: json.dumps(asdict(source.spec)),
+            NAME_KEY: source.name,
             "source_sha256": source.fingerprint,
             EXPORTER_KEY: exporter,
         },

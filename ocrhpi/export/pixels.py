@@ -33,10 +33,11 @@ def take_pixels(model: ModelProto) -> ModelProto:
     graph = model.graph
     if graph.input[0].name != INPUT_NAME:
         raise ValueError(f"expected a graph whose first input is {INPUT_NAME!r}, got {graph.input[0].name!r}")
-    height = graph.input[0].type.tensor_type.shape.dim[2].dim_value
+    sizes = graph.input[0].type.tensor_type.shape.dim
+    rows, channels, height, width = (size.dim_value or size.dim_param for size in sizes)
     inputs = [
-        helper.make_tensor_value_info(PIXELS_NAME, TensorProto.UINT8, ("N", height, "W", 3)),
-        helper.make_tensor_value_info(CONTENTS_NAME, TensorProto.INT32, ("N",)),
+        helper.make_tensor_value_info(PIXELS_NAME, TensorProto.UINT8, (rows, height, width, channels)),
+        helper.make_tensor_value_info(CONTENTS_NAME, TensorProto.INT32, (rows,)),
         *graph.input[1:],
     ]
     del graph.input[:]

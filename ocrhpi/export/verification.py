@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -9,7 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ocrhpi.errors import ExportError
+from ocrhpi.backends.registry import create_backend
+from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError
+from ocrhpi.export.apart import ApartFailed, run_apart
+from ocrhpi.model import ModelFiles
 from ocrhpi.recognition.decoding import decode_image
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.inputs import DEFAULT_LIMITS
@@ -23,12 +28,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ocrhpi.backends.base import Backend
+    from ocrhpi.model import Model
     from ocrhpi.values import Contents, InputSpec, LineGeometry, NetworkInput, Pixels, Probabilities, Tensor, Widths
 
 __all__ = [
     "HALF_MARGIN",
     "HALF_PROBABILITY_TOLERANCE",
     "PROBABILITY_TOLERANCE",
+    "half_problem",
     "read_reference",
     "verify_equal",
     "verify_half",
@@ -44,6 +51,14 @@ What is beyond rounding, an overflow or a wrong constant, moves more."""
 HALF_MARGIN = 2 * HALF_PROBABILITY_TOLERANCE
 """By how much the best class must lead in FP32 so that FP16 must find it, too: if no probability moves by more than the
 tolerance, two classes can change places only if they are closer than twice that."""
+
+_TIMEOUT_S = 600.0
+_HALF_CHILD = """
+import pickle, sys
+from ocrhpi.export.verification import half_problem
+answer = half_problem(*pickle.load(sys.stdin.buffer))
+"""
+_CURE = "keep --precision fp32"
 
 _MIXED_BATCH = 4
 _MIXED_STEP = 64
@@ -63,7 +78,7 @@ class _Line:
     geometry: LineGeometry
 
     def tensor(self, spec: InputSpec) -> Tensor:
-        return to_tensor([self.image], [self.geometry], spec)
+        return to_tensor([self.image], [self.geometry], spec, rows=spec.rows)
 
 
 @dataclass(frozen=True)
@@ -100,29 +115,72 @@ def verify_equal(reference: Sequence[Emissions], exported: Backend) -> None:
     """
     lines = _lines(exported.model.spec)
     expected = [_Expected(emissions, np.ones(emissions.indices.shape[1], np.bool_)) for emissions in reference]
-    _compare(lines, expected, exported, PROBABILITY_TOLERANCE)
+    problem = _difference(lines, expected, exported, PROBABILITY_TOLERANCE)
+    if problem:
+        raise ExportError(exported.model.path, "verification", problem)
 
 
-def verify_half(source: Path, exported: Backend, *, once: bool = False) -> None:
-    """Check an FP16 graph against its FP32 source, in the batches of `verify_equal`.
+def verify_half(source: Model, exported: Path, emulated: Path) -> None:
+    """Check an FP16 graph against its FP32 source, in the batches of `verify_equal`, in a process of its own.
 
-    Rounding moves all probabilities, so no more can be asked than this: the largest one moves by no more than
-    `HALF_PROBABILITY_TOLERANCE`, and the class is the same wherever it leads by `HALF_MARGIN` or more.
+    ONNX Runtime is known to crash on FP16 graphs, those with LSTM, while it optimises them.
 
     Args:
         source: The plain ONNX file in FP32, with all probabilities, from which the margins are taken.
-        exported: An open backend that holds the FP16 graph.
-        once: Run every line once only, in the batches that are harder.
+        exported: The FP16 graph.
+        emulated: The same, with every result rounded, see `ocrhpi.export.emulation`.
 
     Raises:
-        ExportError: The graph reads something else; the error counts and shows the differences.
+        ExportError: The graph reads something else, or ONNX Runtime fails, crashes or hangs on it; the error counts
+            and shows the differences, or says what happened.
     """
+    given = (source, exported, emulated)
+    try:
+        if "ocrhpi.children.serving" in sys.modules:
+            # This is a child of ours already, a tuning's worker: its parent survives a crash and tells it, and need not
+            # wait for one more interpreter.
+            problem = half_problem(*given)
+        else:
+            problem = run_apart(_HALF_CHILD, given=pickle.dumps(given), timeout_s=_TIMEOUT_S)
+    except ApartFailed as error:
+        what = "ONNX Runtime cannot run this graph in FP16" if error.crashed else "this graph is not verified in FP16"
+        words = f" (its last words: {error.words})" if error.words else ""
+        problem = f"{error.how}: {what}; {_CURE}{words}"
+    if problem:
+        raise ExportError(source.path, "verification", problem)
+
+
+def half_problem(source: Model, exported: Path, emulated: Path) -> str | None:
+    """Do the work of `verify_half`, in whatever process; return what is wrong as a phrase.
+
+    Rounding moves all probabilities, so no more can be asked than this: the largest one moves by no more than
+    `HALF_PROBABILITY_TOLERANCE`, and the class is the same wherever it leads by `HALF_MARGIN` or more.
+    """
+    plain = source.files.onnx
+    if plain is None:
+        raise ModelNotFound(source.path, "an ONNX file")
+    # The optimiser could merge operators of the emulation, and so leave out roundings between them.
+    for file, level, once in ((exported, "all", False), (emulated, "disabled", True)):
+        options = {"precision": "fp16", "graph_level": level}
+        model = replace(source, files=ModelFiles(onnx=file))
+        try:
+            with create_backend("onnxruntime", model, "cpu", options) as backend:
+                problem = _half_difference(plain, backend, once=once)
+        except OcrhpiError as error:
+            problem = f"ONNX Runtime cannot run this graph in FP16 ({str(error).rstrip('.')}); {_CURE}"
+        if problem:
+            return problem
+    return None
+
+
+def _half_difference(source: Path, exported: Backend, *, once: bool) -> str | None:
+    """Compare; ``once``: run every line once only, in the batches that are harder."""
     lines = _lines(exported.model.spec)
     expected = []
     for probabilities in _probabilities(source, [line.tensor(exported.model.spec) for line in lines]):
         second, best = np.partition(probabilities[0], -2, axis=-1)[:, -2:].T
         expected.append(_Expected(Emissions.from_probabilities(probabilities), best - second >= HALF_MARGIN))
-    _compare(lines, expected, exported, HALF_PROBABILITY_TOLERANCE, once=once)
+    return _difference(lines, expected, exported, HALF_PROBABILITY_TOLERANCE, once=once)
 
 
 def _probabilities(file: Path, tensors: Sequence[Tensor]) -> Iterator[Probabilities]:
@@ -135,29 +193,29 @@ def _probabilities(file: Path, tensors: Sequence[Tensor]) -> Iterator[Probabilit
         yield session.run(None, {name: tensor})[0]
 
 
-def _compare(
+def _difference(
     lines: Sequence[_Line],
     expected: Sequence[_Expected],
     exported: Backend,
     tolerance: float,
     *,
     once: bool = False,
-) -> None:
+) -> str | None:
+    """Return what differs beyond what is allowed, as a phrase."""
     differing, steps, largest = 0, 0, 0.0
-    for numbers in _batches(len(lines), masked=exported.masked, once=once):
+    for numbers in _batches(len(lines), exported, once=once):
         got = exported.run(*_request([lines[number] for number in numbers], exported))
         for row, number in enumerate(numbers):
             reference = expected[number]
             steps += len(reference.firm)
             differing += _differing_steps(got, row, reference)
             largest = max(largest, _largest_shift(got, row, reference))
-    if differing or largest > tolerance:
-        raise ExportError(
-            exported.model.path,
-            "verification",
-            f"the exported graph differs from its source in {differing} of {steps} time steps, probabilities by up to "
-            f"{largest:.1e} (allowed: none, {tolerance:g}); it is not kept, use another form",
-        )
+    if not differing and largest <= tolerance:
+        return None
+    return (
+        f"the exported graph differs from its source in {differing} of {steps} time steps, probabilities by up to "
+        f"{largest:.1e} (allowed: none, {tolerance:g}); it is not kept, use another form"
+    )
 
 
 def _differing_steps(got: Emissions, row: int, reference: _Expected) -> int:
@@ -177,12 +235,13 @@ def _largest_shift(got: Emissions, row: int, reference: _Expected) -> float:
     return float(np.nan_to_num(gap, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
-def _batches(lines: int, *, masked: bool, once: bool) -> list[list[int]]:
+def _batches(lines: int, exported: Backend, *, once: bool) -> list[list[int]]:
     """Return the numbers of the lines of each batch."""
+    most = exported.model.spec.rows or _MIXED_BATCH
     alone = [[number] for number in range(lines)]
-    if not masked:
-        return alone if once else alone + [same * 3 for same in alone]
-    mixed = [list(range(start, min(start + _MIXED_BATCH, lines))) for start in range(0, lines, _MIXED_BATCH)]
+    if not exported.masked:
+        return alone if once or most == 1 else alone + [same * min(3, most) for same in alone]
+    mixed = [list(range(start, min(start + most, lines))) for start in range(0, lines, most)]
     return mixed if once else alone + mixed
 
 
@@ -193,12 +252,13 @@ def _request(lines: Sequence[_Line], exported: Backend) -> tuple[NetworkInput, W
     width = -(-int(exact.max()) // step) * step
     images = [line.image for line in lines]
     geometries = [replace(line.geometry, padded_width=width) for line in lines]
-    widths = exact if exported.masked else None
     spec = exported.model.spec
+    filler = [width] * ((spec.rows or len(lines)) - len(lines))
+    widths = np.array([*exact, *filler], np.int32) if exported.masked else None
     if not exported.takes_pixels:
-        return to_tensor(images, geometries, spec), widths, None
-    contents = np.array([geometry.resized_width for geometry in geometries], np.int32)
-    pixels = to_pixels(images, geometries, spec)
+        return to_tensor(images, geometries, spec, rows=spec.rows), widths, None
+    contents = np.array([geometry.resized_width for geometry in geometries] + filler, np.int32)
+    pixels = to_pixels(images, geometries, spec, rows=spec.rows)
     for row, content in zip(pixels, contents, strict=True):
         row[:, content:] = _NOISE
     return pixels, widths, contents

@@ -60,7 +60,9 @@ def _run_at_probe_widths(model: ModelProto) -> dict[str, list[tuple[int, ...]]]:
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
     source = next(item for item in probe.graph.input if item.name == INPUT_NAME)
-    height = source.type.tensor_type.shape.dim[2].dim_value
+    rows, channels, height, width = (size.dim_value for size in source.type.tensor_type.shape.dim)
+    if width:
+        raise ValueError(f"it takes lines of {width} pixels only, which all share a batch in the plain form")
     names = [name for node in probe.graph.node for name in node.output if name]
     del probe.graph.output[:]
     probe.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
@@ -70,7 +72,7 @@ def _run_at_probe_widths(model: ModelProto) -> dict[str, list[tuple[int, ...]]]:
     session = onnxruntime.InferenceSession(probe.SerializeToString(), options, ["CPUExecutionProvider"])
     shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in (INPUT_NAME, *names)}
     for width in PROBE_WIDTHS:
-        line = np.zeros((1, 3, height, width), np.float32)
+        line = np.zeros((rows or 1, channels, height, width), np.float32)
         shapes[INPUT_NAME].append(line.shape)
         for name, value in zip(names, session.run(names, {INPUT_NAME: line}), strict=True):
             shapes[name].append(np.shape(value))

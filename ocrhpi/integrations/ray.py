@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.batch.options import reading_options
 from ocrhpi.batch.recognizer import LineRecognizer
 from ocrhpi.integrations.ray_cluster import import_ray, live_nodes, share_out, winners_of
+from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,7 @@ def recognize(  # noqa: PLR0913 - one parameter an option
     gpus_per_actor: float = 0.0,
     batch_size: int | None = None,
     block_rows: int = _BLOCK_ROWS,
+    **others: Any,  # noqa: ANN401 - validated by ReadingOptions
 ) -> Dataset:
     """Add ``rec_text``, ``rec_score`` and ``error`` to a dataset of lines; all its columns and rows stay.
 
@@ -57,6 +58,7 @@ def recognize(  # noqa: PLR0913 - one parameter an option
         batch_size: Most lines in one call of the engine; None takes what was measured and, where nothing was, 8.
         block_rows: Rows that an actor reads at once; among them lines of like width are put together. Pixels are
             decoded a few dozen mebibytes at a time, however many rows there are.
+        **others: Other attributes of `ocrhpi.reading_options.ReadingOptions`, such as ``character_dict_path``.
 
     Raises:
         OptionError: An option does not fit, or no node has room for such an actor.
@@ -72,6 +74,7 @@ def recognize(  # noqa: PLR0913 - one parameter an option
         device=share.device,
         threads=share.threads,
         batch_size=batch_size,
+        **others,
     )
     winners = winners_of(nodes, options, share)
     settled = options.without_measuring_anew()

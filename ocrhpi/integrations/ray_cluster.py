@@ -14,8 +14,8 @@ from ocrhpi.errors import MissingExtra, OptionError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.batch.options import ReadingOptions
     from ocrhpi.batch.winners import Winner
+    from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.winners import Tuning
 
 __all__ = ["Node", "Share", "connect", "import_ray", "live_nodes", "share_out", "winners_of"]

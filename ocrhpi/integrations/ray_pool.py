@@ -9,19 +9,20 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.batch.opening import batch_size_of, shared_predictor
+from ocrhpi.batch.opening import shared_predictor
 from ocrhpi.batch.pool import Pool
 from ocrhpi.batch.reading import read_cells
 from ocrhpi.batch.said import Said, say_again
 from ocrhpi.errors import OcrhpiError, WorkerFailed
 from ocrhpi.integrations.ray_cluster import import_ray, live_nodes, share_out, winners_of
+from ocrhpi.loader import batch_size_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ocrhpi.batch.cells import Cell
-    from ocrhpi.batch.options import ReadingOptions
     from ocrhpi.batch.reading import Reading
+    from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.winners import Tuning
 
 __all__ = ["RayPool"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from ocrhpi.serving.loading import ServedModel
+    from ocrhpi.reading_options import ReadingOptions
 
 __all__ = ["RayMetrics", "application", "serve_on_ray"]
 
@@ -64,7 +64,7 @@ class RayMetrics:
 
 
 def application(
-    served: ServedModel,
+    served: ReadingOptions,
     options: ServingOptions | None = None,
     *,
     replicas: int = 1,
@@ -77,7 +77,7 @@ def application(
     others wait for its result.
 
     Args:
-        served: The model; its paths are those of the nodes. Without ``cpu_threads`` the replicas share the cores of
+        served: The model; its paths are those of the nodes. Without ``threads`` the replicas share the cores of
             this machine.
         options: Limits of each replica.
         replicas: How many.
@@ -94,8 +94,8 @@ def application(
     from ocrhpi.serving.loading import open_model  # noqa: PLC0415 - loads OpenCV
 
     limits = options or ServingOptions()
-    cpus = served.cpu_threads or max(1, usable_cores() // replicas)
-    model = served.model_copy(update={"cpu_threads": cpus})
+    cpus = served.threads or max(1, usable_cores() // replicas)
+    model = served.model_copy(update={"threads": cpus})
 
     def build() -> FastAPI:  # in the replica
         predictor, settled = open_model(model, limits)
@@ -114,7 +114,7 @@ def application(
 
 
 def serve_on_ray(
-    served: ServedModel,
+    served: ReadingOptions,
     options: ServingOptions,
     *,
     host: str,

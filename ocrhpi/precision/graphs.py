@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ocrhpi.errors import ExportError
 from ocrhpi.export.exporter import EXPORTER_VERSION, export_model
 from ocrhpi.export.folding import fold_scales
-from ocrhpi.export.passes import FP32_TENSORS_KEY, PRECISION_KEY
+from ocrhpi.export.passes import FP32_TENSORS_KEY
+from ocrhpi.graph_facts import PRECISION_KEY
 from ocrhpi.model import ModelFiles
 from ocrhpi.precision.layers import kept_tensors
 from ocrhpi.precision.quantize import LEAST_OPSET, opset_of, quantize

@@ -24,7 +24,7 @@ PLANNER_VERSION = 1
 
 def place_of(model: Model, precision: Lowered, *, cache_dir: Path | str | None = None) -> Path:
     """Return the file of the plan; the graphs of a plan are in a folder beside it."""
-    folder = cache_root(cache_dir) / "precision" / f"{model.name}-{_fingerprint(model)[:16]}"
+    folder = cache_root(cache_dir) / "precision" / f"{model.file_name}-{_fingerprint(model)[:16]}"
     return folder / f"{precision}.yml"
 
 

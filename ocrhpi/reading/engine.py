@@ -46,7 +46,7 @@ class EngineReader(LineReader):
     Args:
         model: The model.
         backend: An open backend that holds this model; the reader closes it.
-        batching: Which widths lines get; ``masked`` if, and only if, the backend's graph is.
+        batching: Which widths lines get; ``masked`` needs a graph that is, which takes exact widths, too.
         batch_size: Of calls that do not say.
         ladder: Widths in pixels, ascending, that lines are padded up to; the last holds the widest line. Empty: each
             keeps its own.
@@ -83,7 +83,7 @@ class EngineReader(LineReader):
         """How many shapes the engine has met, and may meet."""
         spec = self.model.spec
         columns = self.batch_size * (spec.stretch_width or spec.base_width)
-        return Shapes(len(self._shapes), len(shapes_of(self._ladder, columns)) if self._ladder else None)
+        return Shapes(len(self._shapes), len(shapes_of(self._ladder, columns, spec.rows)) if self._ladder else None)
 
     def read(  # noqa: D102 - the contract's
         self,
@@ -153,6 +153,7 @@ class EngineReader(LineReader):
             self._ladder,
             together=self._batching == "masked",
             call_cost=self._call_cost,
+            rows=spec.rows,
         )
 
     def _prepare(self, lines: Sequence[LineImage], geometries: Sequence[LineGeometry], batch: PlannedBatch) -> Request:
@@ -162,7 +163,7 @@ class EngineReader(LineReader):
         tensor = make(pixels, padded, self.model.spec, rows=batch.rows)
         filler = [batch.width] * (batch.rows - len(batch.numbers))
         widths = contents = None
-        if self._batching == "masked":
+        if self.backend.masked:
             widths = np.array([*(geometries[number].padded_width for number in batch.numbers), *filler], np.int32)
         if self.backend.takes_pixels:
             contents = np.array([*(geometry.resized_width for geometry in padded), *filler], np.int32)

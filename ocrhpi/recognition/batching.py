@@ -32,7 +32,7 @@ class PlannedBatch:
     Attributes:
         numbers: Which lines, by their position in the input.
         width: Width of their tensor in pixels.
-        rows: Rows of their tensor, a power of two; those after the lines are empty.
+        rows: Rows of their tensor, a power of two or what the network takes; those after the lines are empty.
     """
 
     numbers: list[int]
@@ -65,9 +65,15 @@ def most_rows(width: int, columns: int) -> int:
     return 1 << (max(1, columns // width).bit_length() - 1)
 
 
-def shapes_of(ladder: Sequence[int], columns: int) -> list[tuple[int, int]]:
-    """Return every (rows, width) that `plan_batches` makes of lines on this ladder, in batches of so many columns."""
-    return [(1 << power, width) for width in ladder for power in range(most_rows(width, columns).bit_length())]
+def shapes_of(ladder: Sequence[int], columns: int, rows: int | None = None) -> list[tuple[int, int]]:
+    """Return every (rows, width) that `plan_batches` makes of lines on this ladder; arguments are those."""
+    return [(count, width) for width in ladder for count in _row_counts(width, columns, rows)]
+
+
+def _row_counts(width: int, columns: int, rows: int | None) -> list[int]:
+    if rows is not None:
+        return [rows]
+    return [1 << power for power in range(most_rows(width, columns).bit_length())]
 
 
 def plan_batches(
@@ -77,6 +83,7 @@ def plan_batches(
     *,
     together: bool = False,
     call_cost: int = CALL_COST,
+    rows: int | None = None,
 ) -> list[PlannedBatch]:
     """Put lines into the batches that cost least: rows times width, and `call_cost` for each.
 
@@ -88,6 +95,7 @@ def plan_batches(
             where padding has no effect. Otherwise only lines that are padded to the same width do, so that no text
             depends on the lines beside it.
         call_cost: In columns.
+        rows: Rows of every batch, where the network takes no other number.
 
     Returns:
         Batches from wide to narrow, so that an engine allocates its largest buffers once, at the beginning; every line
@@ -104,15 +112,15 @@ def plan_batches(
         follows = start + 1 < len(order) and (together or padded[order[start + 1]] == width)
         alike = alike + 1 if follows else 1
         costs = (
-            (call_cost + rows * width + least[start + min(rows, alike)], -rows)
-            for rows in (1 << power for power in range(most_rows(width, columns).bit_length()))
+            (call_cost + count * width + least[start + min(count, alike)], -count)
+            for count in _row_counts(width, columns, rows)
         )
         least[start], negative = min(costs)
         first[start] = -negative, min(-negative, alike)
     batches = []
     start = 0
     while start < len(order):
-        rows, lines = first[start]
-        batches.append(PlannedBatch(order[start : start + lines], padded[order[start]], rows))
+        count, lines = first[start]
+        batches.append(PlannedBatch(order[start : start + lines], padded[order[start]], count))
         start += lines
     return batches

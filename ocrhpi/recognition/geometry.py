@@ -21,7 +21,7 @@ def geometry_of(line: LineImage, spec: InputSpec) -> LineGeometry:
     """
     height, width = line.pixels.shape[:2]
     exact = line_geometry(width, height, spec)
-    if line.batch_ratio is None or spec.stretch_width is not None:
+    if line.batch_ratio is None or spec.only_width is not None:
         return exact
     of_batch = int(spec.height * max(spec.base_width / spec.height, line.batch_ratio))
     return LineGeometry(exact.resized_width, max(exact.padded_width, min(of_batch, spec.max_width)))
@@ -33,11 +33,14 @@ def line_geometry(width: int, height: int, spec: InputSpec) -> LineGeometry:
     With ``H = spec.height`` and ``r = max(base_width / H, width / height)`` the padded width is
     ``W = int(H * r)`` and the resized width ``min(ceil(H * width / height), W)``. A line that would be wider
     than ``spec.max_width`` is squeezed to exactly that. The order of the floating-point operations is
-    PaddleX's, so that the widths are equal for every size, not for most.
+    PaddleX's, so that the widths are equal for every size, not for most. Where the network takes one width
+    only, W is that.
     """
     if spec.stretch_width is not None:
         return LineGeometry(spec.stretch_width, spec.stretch_width)
     ratio = width / height
+    if spec.only_width is not None:
+        return LineGeometry(min(math.ceil(spec.height * ratio), spec.only_width), spec.only_width)
     padded = int(spec.height * max(spec.base_width / spec.height, ratio))
     if padded > spec.max_width:
         return LineGeometry(spec.max_width, spec.max_width)

@@ -31,13 +31,13 @@ def to_tensor(
         rows: Rows R of the batch, at least N; those after the images are padding. None: N.
 
     Returns:
-        (R, 3, H, W), float32, C-contiguous; pixels in [-1, 1], padding 0 (mid grey), channels as ``spec.color``.
+        (R, C, H, W), float32, C-contiguous; pixels in [-1, 1], padding 0 (mid grey), channels as ``spec.color``.
     """
-    tensor = np.zeros((rows or len(images), 3, spec.height, geometries[0].padded_width), np.float32)
+    tensor = np.zeros((rows or len(images), spec.channels, spec.height, geometries[0].padded_width), np.float32)
     for row, image, geometry in zip(tensor[: len(images)], images, geometries, strict=True):
-        resized = cv2.resize(image, (geometry.resized_width, spec.height), interpolation=cv2.INTER_LINEAR)
-        normalised = cv2.LUT(resized, _NORMALISED)
-        channels = normalised if spec.color == "BGR" else normalised[..., ::-1]
+        resized = _resized(image, geometry, spec)
+        normalised = cv2.LUT(resized, _NORMALISED).reshape(resized.shape)  # of grey, OpenCV drops the last axis
+        channels = normalised[..., ::-1] if spec.color == "RGB" else normalised
         row[:, :, : geometry.resized_width] = channels.transpose(2, 0, 1)
     return tensor
 
@@ -54,10 +54,17 @@ def to_pixels(
         rows: As for `to_tensor`.
 
     Returns:
-        (R, H, W, 3), uint8, C-contiguous, channels as ``spec.color``; columns beyond a line's pixels are 0.
+        (R, H, W, C), uint8, C-contiguous, channels as ``spec.color``; columns beyond a line's pixels are 0.
     """
-    batch = np.zeros((rows or len(images), spec.height, geometries[0].padded_width, 3), np.uint8)
+    batch = np.zeros((rows or len(images), spec.height, geometries[0].padded_width, spec.channels), np.uint8)
     for row, image, geometry in zip(batch[: len(images)], images, geometries, strict=True):
-        resized = cv2.resize(image, (geometry.resized_width, spec.height), interpolation=cv2.INTER_LINEAR)
-        row[:, : geometry.resized_width] = resized if spec.color == "BGR" else resized[..., ::-1]
+        resized = _resized(image, geometry, spec)
+        row[:, : geometry.resized_width] = resized[..., ::-1] if spec.color == "RGB" else resized
     return batch
+
+
+def _resized(image: Pixels, geometry: LineGeometry, spec: InputSpec) -> Pixels:
+    """Return (H, width, C): grey is made before, as PaddleOCR does, and of the luminance, as OpenCV weighs it."""
+    pixels = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if spec.color == "GRAY" else image
+    resized = cv2.resize(pixels, (geometry.resized_width, spec.height), interpolation=cv2.INTER_LINEAR)
+    return resized.reshape(spec.height, geometry.resized_width, spec.channels).astype(np.uint8, copy=False)

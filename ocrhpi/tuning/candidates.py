@@ -17,6 +17,7 @@ from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OptionError
 from ocrhpi.machine import describe_machine
+from ocrhpi.normal_mode import normal_mode
 from ocrhpi.options import parse_options
 from ocrhpi.tuning.plans import Plans
 from ocrhpi.tuning.rows import Row
@@ -27,14 +28,11 @@ if TYPE_CHECKING:
     from ocrhpi.backends.registry import BackendSpec
     from ocrhpi.model import Model
     from ocrhpi.tuning.question import Goal
+    from ocrhpi.values import InputSpec
 
 __all__ = ["CandidateList", "default_device", "list_candidates"]
 
-_PADDLE = "paddle"
-_THREADED = ("paddle", "openvino", "onnxruntime")
-_BY_CUDA = ("paddle", "onnxruntime")
 _LIKELY = 3
-_FOR_SEVERAL_BATCHES = ("hint", "streams", "requests")  # options that change nothing for one line at a time
 
 
 @dataclass(frozen=True)
@@ -117,51 +115,75 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
             can run the model, or that can use the GPU asked for.
     """
     specs = backend_specs()
-    on_gpu = device.startswith("gpu")
     machine = describe_machine() if machine is None else machine
-    baseline = _normal_mode(model, device, threads, specs, machine)
+    baseline = normal_mode(model, device, threads=threads, machine=machine)
     if backend is not None and backend not in specs:
         raise OptionError("backend", f"received {backend!r}; registered are {', '.join(sorted(specs))}")
     kind = device.partition(":")[0]
-    fixed_of = {name: {**_threads_of(name, threads), **(options or {})} for name in specs}
+    fixed = {name: {**spec.with_threads(threads), **(options or {})} for name, spec in specs.items()}
+    fit = _Fit(model.spec, device, goal, fixed)
+    plans = Plans(model, cache_dir)
     columns: list[list[Candidate]] = []
     left_out: list[Row] = []
-    plans = Plans(model, cache_dir)
     for name, spec in specs.items():
-        if (backend is not None and name != backend) or (spec.devices and kind not in spec.devices):
-            continue
-        reason = _reason_against(spec, model, may_convert=may_convert)
-        if reason:
-            left_out.append(Row(candidate=Candidate(backend=name, device=device), outcome="skipped", reason=reason))
-        else:
-            entries = _entries(name, device, grids)
-            column = [_from_entry(name, device, goal, entry, fixed_of[name]) for entry in entries]
-            if on_gpu:
-                column, unable = _able(column, device, machine)
-                left_out += unable
+        if backend in {None, name} and (not spec.devices or kind in spec.devices):
+            reason = _reason_against(spec, model, may_convert=may_convert)
+            entries = [] if reason else _entries(spec, kind, grids)
+            column, unable = _able([fit.candidate(spec, entry) for entry in entries], device, machine)
             column, unplanned = plans.split(column)
-            left_out += [row for row in unplanned if precision in {None, row.candidate.precision}]
             columns.append(column)
+            left_out += [_skipped(Candidate(backend=name, device=device), reason)] if reason else []
+            left_out += [*unable, *(row for row in unplanned if precision in {None, row.candidate.precision})]
     # One of each engine at a time: if time runs out, every engine has had its best chance.
     in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]
     fitting = [candidate for candidate in _distinct(in_turns) if candidate != baseline]
-    prior = [
-        _from_entry(entry["backend"], device, goal, entry, fixed_of[entry["backend"]])
-        for entry in _prior(machine, kind, goal, accuracy)
-    ]
+    prior = [fit.candidate(specs[entry["backend"]], entry) for entry in _prior(machine, kind, goal, accuracy)]
     likely = [candidate for candidate in _distinct(prior) if candidate in fitting]
     others = [candidate for candidate in fitting if candidate not in likely]
     candidates = [*likely, *_by_chance(others, baseline, accuracy)]
-    if on_gpu and baseline.device != device and not candidates:
+    if kind == "gpu" and baseline.device != device and not candidates:
         reasons = "; ".join(f"{row.candidate.name}: {row.reason}" for row in left_out)
         raise OptionError("device", f"received {device!r}, but nothing here runs on it: {reasons}")
     if precision is not None:
         candidates = _of_precision(candidates, precision, left_out)
     engines = {name: availability(spec).version for name, spec in specs.items()}
-    if on_gpu:
+    if kind == "gpu":
         engines |= gpu_packages()
     likely = [candidate for candidate in likely if candidate in candidates] or candidates[:_LIKELY]
     return CandidateList(baseline, tuple(candidates), tuple(left_out), engines, plans.digests, tuple(likely))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What turns an entry of a grid into a candidate of this question.
+
+    Attributes:
+        spec: The model's input.
+        device: The device of all candidates.
+        goal: What they are for.
+        fixed: Name of each backend -> options that all its candidates get, over those of the grid.
+    """
+
+    spec: InputSpec
+    device: str
+    goal: Goal
+    fixed: Mapping[str, Mapping[str, Any]]
+
+    def candidate(self, spec: BackendSpec, entry: Mapping[str, Any]) -> Candidate:
+        try:
+            candidate = parse_options(Candidate, {**entry, "backend": spec.name, "device": self.device})
+        except OptionError as error:
+            raise OptionError("backend_configs", f"grid of {spec.name!r}, entry {dict(entry)}: {error}") from error
+        update: dict[str, Any] = {}
+        own = candidate.options
+        if self.spec.only_width is not None:  # all lines share batches in the plain graph
+            update |= {"batching": "exact", "buckets": ()}
+        if self.spec.rows is not None:
+            update["batch_size"] = 1
+        if self.goal == "latency":  # lines come one at a time
+            update["batch_size"] = 1
+            own = {name: value for name, value in own.items() if name not in spec.batch_options}
+        return candidate.model_copy(update={**update, "options": {**own, **self.fixed[spec.name]}})
 
 
 def _of_precision(candidates: Sequence[Candidate], precision: str, left_out: Sequence[Row]) -> list[Candidate]:
@@ -175,34 +197,12 @@ def _of_precision(candidates: Sequence[Candidate], precision: str, left_out: Seq
     return chosen
 
 
-def _normal_mode(
-    model: Model,
-    device: str,
-    threads: int | None,
-    specs: Mapping[str, BackendSpec],
-    machine: Mapping[str, Any],
-) -> Candidate:
-    """Return Paddle in FP32, or for a model without Paddle files, or without Paddle, ONNX Runtime or OpenVINO.
-
-    On a GPU it is the first of them that uses it by CUDA, and where none does, the first on the CPU.
-    """
-    order = (_PADDLE, "onnxruntime", "openvino") if model.files.paddle_graph else ("onnxruntime", "openvino")
-    installed = [name for name in order if availability(specs[name]).available]
-    if not installed:
-        installs = " or ".join(specs[name].install for name in order)
-        raise OptionError("backend", f"no engine is installed that runs {model.name}: {installs}")
-    if not device.startswith("gpu"):
-        return Candidate(backend=installed[0], device=device, options=_threads_of(installed[0], threads))
-    by_cuda = [name for name in installed if name in _BY_CUDA and not gpu_reason(name, {}, device, machine)]
-    if by_cuda:
-        return Candidate(backend=by_cuda[0], device=device, options=_threads_of(by_cuda[0], threads))
-    return Candidate(backend=installed[0], device="cpu", options=_threads_of(installed[0], threads))
-
-
 def _able(
     candidates: Sequence[Candidate], device: str, machine: Mapping[str, Any]
 ) -> tuple[list[Candidate], list[Row]]:
-    """Take out the candidates that cannot run on the GPU, leaving one row for each way to it."""
+    """Take out the candidates that cannot run on the GPU, if it is one, leaving one row for each way to it."""
+    if not device.startswith("gpu"):
+        return list(candidates), []
     able = []
     rows: dict[str, Row] = {}
     for candidate in candidates:
@@ -210,10 +210,14 @@ def _able(
         if reason:
             way = {name: value for name, value in candidate.options.items() if name == "provider"}
             stands_for = Candidate(backend=candidate.backend, device=device, options=way)
-            rows.setdefault(stands_for.name, Row(candidate=stands_for, outcome="skipped", reason=reason))
+            rows.setdefault(stands_for.name, _skipped(stands_for, reason))
         else:
             able.append(candidate)
     return able, list(rows.values())
+
+
+def _skipped(candidate: Candidate, reason: str) -> Row:
+    return Row(candidate=candidate, outcome="skipped", reason=reason)
 
 
 def _by_chance(candidates: Sequence[Candidate], baseline: Candidate, accuracy: str) -> list[Candidate]:
@@ -245,29 +249,25 @@ def _prior(machine: Mapping[str, Any], kind: str, goal: Goal, accuracy: str) -> 
     return entries
 
 
-def _threads_of(backend: str, threads: int | None) -> dict[str, Any]:
-    """Return the option for the thread count; what a third party's backend calls it is not known."""
-    return {"threads": threads} if threads is not None and backend in _THREADED else {}
-
-
 def _reason_against(spec: BackendSpec, model: Model, *, may_convert: bool) -> str:
     state = availability(spec)
     if not state.available:
         return f"{state.reason}: {spec.install}"
-    if spec.name == _PADDLE and not model.files.paddle_graph:
-        return "the model has no Paddle files, and Paddle runs no ONNX"
+    if spec.runs_paddle and not model.files.paddle_graph:
+        return f"the model has no Paddle files, and {spec.name} runs no ONNX"
     if spec.onnx_head is not None and model.files.onnx is None and not may_convert:
         return "auto_paddle2onnx is off, and the model has no ONNX file"
     return ""
 
 
-def _entries(backend: str, device: str, grids: Path | str | None) -> Sequence[Mapping[str, Any]]:
-    """Return the entries of the backend's grid for the kind of ``device``; one without a grid has one: as it is."""
-    kind = device.partition(":")[0]
-    own = None if grids is None else Path(grids) / f"{backend}.yaml"
+def _entries(spec: BackendSpec, kind: str, grids: Path | str | None) -> Sequence[Mapping[str, Any]]:
+    """Return the entries of the backend's grid for that kind of device; one without a grid has one: as it is."""
+    own = None if grids is None else Path(grids) / f"{spec.name}.yaml"
     if own is not None and own.is_file():
         return _read_grid(own, kind)
-    shipped = _shipped_grids() / f"{backend}.yaml"
+    if spec.grid is not None:
+        return _read_grid(spec.grid, kind)
+    shipped = _shipped_grids() / f"{spec.name}.yaml"
     return _read_grid(shipped, kind) if shipped.is_file() else [{}]
 
 
@@ -289,21 +289,6 @@ def _load_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
         return yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise OptionError("backend_configs", f"{path} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _from_entry(
-    backend: str, device: str, goal: Goal, entry: Mapping[str, Any], options: Mapping[str, Any]
-) -> Candidate:
-    try:
-        candidate = parse_options(Candidate, {**entry, "backend": backend, "device": device})
-    except OptionError as error:
-        raise OptionError("backend_configs", f"grid of {backend!r}, entry {dict(entry)}: {error}") from error
-    update: dict[str, Any] = {}
-    own = candidate.options
-    if goal == "latency":
-        update["batch_size"] = 1
-        own = {name: value for name, value in own.items() if name not in _FOR_SEVERAL_BATCHES}
-    return candidate.model_copy(update={**update, "options": {**own, **options}})
 
 
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:

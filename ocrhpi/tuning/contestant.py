@@ -149,8 +149,7 @@ class Contestant:
         self._ask(
             "prepare",
             _PREPARE_S,
-            model_path=str(self.job.model.path),
-            stretch_width=self.job.model.spec.stretch_width,
+            source=self.job.model.source.model_dump(mode="json"),
             setup=self.setup.model_dump(mode="json"),
             calibration_dir=self.job.calibration_dir,
             cache_dir=None if self.job.cache_dir is None else str(self.job.cache_dir),

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -169,9 +168,8 @@ def place_of(
         [question.model_dump(mode="json"), device, folder, dict(limits or {})],
         default=str,
     )
-    name = re.sub(r"[^A-Za-z0-9_.+-]", "_", model.name)[:100].lstrip(".") or "model"
     digest = hashlib.sha256(asked.encode("utf-8", "surrogateescape")).hexdigest()
-    return cache_root(cache_dir) / "hpi" / f"{name}-{model.fingerprint[:16]}-{digest[:8]}.yml"
+    return cache_root(cache_dir) / "hpi" / f"{model.file_name}-{model.fingerprint[:16]}-{digest[:8]}.yml"
 
 
 def find(path: Path, key: Mapping[str, Any], model_path: Path | str) -> Found:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from ocrhpi.assembly import export_graphs, open_reader
 from ocrhpi.candidate import Setup
 from ocrhpi.children.serving import peak_memory_mib, run_child
-from ocrhpi.model import load_model
+from ocrhpi.model import ModelSource, load_model
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.verification import MOST_MARGIN
 from ocrhpi.values import LineImage
@@ -45,15 +45,13 @@ class Session:
 
     def prepare(
         self,
-        model_path: str,
-        stretch_width: int | None,
+        source: dict[str, Any],
         setup: dict[str, Any],
         calibration_dir: str | None,
         cache_dir: str | None,
     ) -> int:
         """Read the model and the calibration lines, export what is missing; return the number of lines."""
-        model = load_model(model_path)
-        self._model = model.stretched(stretch_width)
+        self._model = load_model(ModelSource.model_validate(source))
         self._setup = _SETUPS.validate_python(setup, strict=False)
         self._cache_dir = cache_dir
         calibration = load_calibration(calibration_dir)

@@ -13,8 +13,6 @@ from ocrhpi.backends.onnx_io import GraphInterface
 from ocrhpi.backends.registry import availability, backend_specs, create_backend
 from ocrhpi.errors import BackendError, BatchError, ModelFormatError, ModelNotFound
 from ocrhpi.model import load_model
-from ocrhpi.predictor import Predictor
-from ocrhpi.reading.engine import EngineReader
 from ocrhpi.values import Emissions
 from tests.tiny_onnx import STRIDE, Head, tiny_onnx_model
 
@@ -81,21 +79,6 @@ def test_results_of_many_requests_in_flight_belong_to_their_callers(engine: str,
         for expected, got in zip(sequential, concurrent, strict=True):
             np.testing.assert_array_equal(got.indices, expected.indices)
             np.testing.assert_array_equal(got.probs, expected.probs)
-
-
-def test_both_engines_read_the_same_in_real_lines(v6_small_dir: Path, lines_dir: Path) -> None:
-    for engine in ENGINES:
-        if not availability(backend_specs()[engine]).available:
-            pytest.skip(engine)
-    model = load_model(v6_small_dir)
-    paths = [str(path) for path in sorted(lines_dir.glob("*.png"))[::6]]
-    read = []
-    for engine in ENGINES:
-        with Predictor(EngineReader(model, create_backend(engine, model, "cpu").open())) as predictor:
-            read.append([(line["rec_text"], line["rec_score"]) for line in predictor.predict_iter(paths)])
-    assert [text for text, _ in read[0]] == [text for text, _ in read[1]]
-    assert sum(bool(text) for text, _ in read[0]) > len(paths) / 2
-    np.testing.assert_allclose([score for _, score in read[0]], [score for _, score in read[1]], atol=1e-3)
 
 
 def test_a_model_without_onnx_is_told_how_to_get_it(engine: str, tiny_dir: Path) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.batch.options import reading_options
 from ocrhpi.batch.plan import job_of
 from ocrhpi.batch.pool import Pool
 from ocrhpi.batch.reading import Reading
@@ -15,6 +14,7 @@ from ocrhpi.batch.run import run_batch
 from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import Store, open_store
 from ocrhpi.errors import WorkerFailed
+from ocrhpi.reading_options import reading_options
 from tests.batch.lines import json_rows, png, write_lines
 from tests.reading.fake_reader import MODEL
 

@@ -8,16 +8,16 @@ import pytest
 
 from ocrhpi import tuner
 from ocrhpi.batch import opening
-from ocrhpi.batch.options import reading_options
 from ocrhpi.batch.winners import device_of, find_winner, keep_winner, measure_winner
 from ocrhpi.machine import describe_machine
+from ocrhpi.reading_options import reading_options
 from ocrhpi.tuning.winners import Tuning, read_tuning
 from tests.display.samples import tuning
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ocrhpi.batch.options import ReadingOptions
+    from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.progress import Watcher
 

@@ -112,9 +112,12 @@ def test_nothing_is_left_of_a_bundle_that_its_runner_reads_otherwise(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_stretched_models_are_refused(tiny_onnx: Model, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="aspect ratio"):
-        write_bundle(tiny_onnx.stretched(320), BundleOptions(target="onnxruntime-cpu"), tmp_path / "rec")
+def test_a_bundle_of_a_stretched_model_stretches(tiny_onnx: Model, tmp_path: Path) -> None:
+    written = write_bundle(tiny_onnx.stretched(320), BundleOptions(target="onnxruntime-cpu"), tmp_path / "rec")
+    assert written.verification is not None
+    assert written.verification.passed
+    with Bundle(written.path) as bundle:
+        assert bundle.config.spec.stretch_width == 320
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -140,7 +143,7 @@ def test_lower_precision(make_bundle: Callable[..., Path], target: str, precisio
 
 def test_options_are_checked(tiny_onnx: Model, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="Did you mean 'onnxruntime-arm64'"):
-        BundleOptions(target="onnxruntime-arm").candidate()
+        BundleOptions(target="onnxruntime-arm").candidate(tiny_onnx)
     with pytest.raises(OptionError, match="batch_size"):
         parse_options(BundleOptions, {"target": "openvino-cpu", "batch_size": 0})
     with pytest.raises(OptionError, match="precision"):

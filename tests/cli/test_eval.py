@@ -21,6 +21,7 @@ from tests.reading.fake_reader import FakeReader
 
 if TYPE_CHECKING:
     from benchmarks.label_file import Label
+    from ocrhpi.reading_options import ReadingOptions
 
 
 @pytest.fixture
@@ -68,16 +69,19 @@ def test_the_real_model_reads_what_paddleocr_reads(v4_mobile_dir: Path, lines_di
 
 
 def test_high_performance_mode_is_told_what_to_run(
-    tiny_dir: Path, lines_dir: Path, rec_gt: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_dir: Path, lines_dir: Path, rec_gt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(**asked: object) -> Predictor:
-        del asked["watcher"]
-        assert asked == {"model_dir": tiny_dir, "device": "cpu", "hpi_config": "tuned.yml"}
+    def open_predictor(options: ReadingOptions, watcher: object) -> Predictor:
+        assert watcher is not None
+        assert (options.model_dir, options.device, options.use_hpip) == (str(tiny_dir), "cpu", True)
+        assert options.hpi_config.objective == "latency"
         return Predictor(FakeReader("tuned"))
 
-    monkeypatch.setattr(module, "load_high_performance", load)
+    monkeypatch.setattr(module, "open_predictor", open_predictor)
+    config = tmp_path / "config.yml"
+    config.write_text("objective: latency")
     arguments = ("eval", tiny_dir, "--labels", rec_gt, "--data", lines_dir, "--device", "cpu")
-    asked = ("--hpi-config", "tuned.yml", "--backend", "high-performance", "--json")
+    asked = ("--hpi-config", config, "--backend", "high-performance", "--json")
     result = run(*arguments, *asked)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["backends"][0]["effective"]["backend"] == "tuned"

@@ -24,7 +24,7 @@ def test_the_plan_is_kept_and_shown(tmp_path: Path) -> None:
     arguments = ["lower", str(folder), "--precision", "int8", "--lines", "4", "--cache_dir", str(cache)]
     result = CliRunner().invoke(main, arguments, env={"COLUMNS": "80"})
     assert result.exit_code == 0, result.output
-    plan = find_plan(find_model(model_dir=folder), "int8", cache_dir=cache)
+    plan = find_plan(find_model(folder), "int8", cache_dir=cache)
     assert plan.lines == 4
     assert "tiny_rec in int8; the last row is kept" in result.output
     assert f"{plan.steps[-1].changed} of 4" in result.output

@@ -19,8 +19,8 @@ from ocrhpi.export.exporter import GraphForm, export_model, write_export
 from ocrhpi.export.graph import GraphEditor
 from ocrhpi.export.half import to_half
 from ocrhpi.export.heads import HEADS
+from ocrhpi.graph_facts import read_onnx_metadata
 from ocrhpi.model import ModelFiles, load_model
-from ocrhpi.onnx_metadata import read_onnx_metadata
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ REAL_FORMS = {
         *(GraphForm(head, masked) for head, masked in zip(HEADS, (True, False, True, False), strict=True)),
         *(HALF_PIXELS, GraphForm(pixels=True)),
     ],
+    "v5_mobile_dir": [GraphForm(masked=True), GraphForm("argmax")],
     "v6_small_dir": [GraphForm(masked=True), GraphForm("argmax"), GraphForm("logits", precision="fp16")],
 }
 BATCH = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 320)).astype(np.float32)

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from ocrhpi.batch.options import reading_options
 from ocrhpi.batch.plan import job_of
 from ocrhpi.batch.run import run_batch
 from ocrhpi.batch.sources import find_source
@@ -26,6 +25,7 @@ from ocrhpi.integrations.ray import recognize
 from ocrhpi.integrations.ray_cluster import connect
 from ocrhpi.integrations.ray_pool import RayPool
 from ocrhpi.loader import find_model
+from ocrhpi.reading_options import reading_options
 from tests.batch.lines import json_rows, name_of, pixels, png, write_lines
 from tests.batch.plugins import MARKER
 
@@ -88,7 +88,7 @@ def batch(folder: Path, model_dir: str) -> dict[str, Any]:
     (folder / "input" / "gone.png").symlink_to("nowhere")
     options = reading_options(**reading("dies-once", model_dir), batch_size=4)
     source = find_source(folder / "input")
-    with open_store(folder / "out", job_of(source, find_model(None, model_dir), options, "jsonl")) as store:
+    with open_store(folder / "out", job_of(source, find_model(model_dir), options, "jsonl")) as store:
         store.extend(source, 10, 2)
         with RayPool(options, 2, 1) as pool:
             run_batch(source, store, pool)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from ocrhpi.batch.options import reading_options
 from ocrhpi.batch.winners import Winner
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations import ray_cluster as module
 from ocrhpi.integrations.ray_cluster import Node, Share, connect, share_out, winners_of
+from ocrhpi.reading_options import reading_options
 from tests.display.samples import tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ocrhpi.batch.options import ReadingOptions
+    from ocrhpi.reading_options import ReadingOptions
 
 
 def nodes(*cpus: float, gpus: float = 0.0) -> list[Node]:

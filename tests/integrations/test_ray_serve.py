@@ -14,7 +14,8 @@ import pytest
 
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations.ray_serve import serve_on_ray
-from ocrhpi.serving.loading import ServedModel, open_model
+from ocrhpi.reading_options import reading_options
+from ocrhpi.serving.loading import open_model
 from ocrhpi.serving.options import ServingOptions
 from tests.serving.fakes import needs_serve, png, write_tiny_onnx_model
 
@@ -30,12 +31,12 @@ import json, os, re, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 import ray, requests
 from ocrhpi.integrations.ray_serve import serve_on_ray
-from ocrhpi.serving.loading import ServedModel
+from ocrhpi.reading_options import ReadingOptions
 from ocrhpi.serving.options import ServingOptions
 from tests.serving.fakes import request_of
 from tests.serving.running import Client, until
 
-served = ServedModel.model_validate_json(sys.argv[1])
+served = ReadingOptions.model_validate_json(sys.argv[1])
 seen = {}
 
 def metrics():
@@ -72,7 +73,7 @@ print(json.dumps(seen))
 def test_a_replica_answers_counts_and_finishes(tmp_path: Path) -> None:
     config = {"auto_config": False, "backend": "onnxruntime", "cache_dir": str(tmp_path / "cache")}
     model = str(write_tiny_onnx_model(tmp_path / "model"))
-    served = ServedModel(model=model, hpi_config=config, device="cpu", cpu_threads=1)
+    served = reading_options(model_dir=model, hpi_config=config, device="cpu", threads=1)
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, served.model_dump_json()],
         capture_output=True,
@@ -95,7 +96,7 @@ def test_a_replica_answers_counts_and_finishes(tmp_path: Path) -> None:
 
 def test_an_address_that_cannot_be_taken_is_refused_before_ray_starts() -> None:
     options = ServingOptions()
-    served = ServedModel(model="PP-OCRv4_mobile_rec")
+    served = reading_options("PP-OCRv4_mobile_rec")
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = int(other.getsockname()[1])
         with pytest.raises(OptionError, match="cannot be taken"):

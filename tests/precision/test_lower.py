@@ -11,7 +11,7 @@ import pytest
 from ocrhpi.assembly import open_reader
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OptionError
-from ocrhpi.onnx_metadata import read_onnx_metadata
+from ocrhpi.graph_facts import read_onnx_metadata
 from ocrhpi.precision.lower import make_plan
 from ocrhpi.precision.store import find_plan
 from ocrhpi.values import LineImage

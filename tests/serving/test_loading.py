@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi.errors import OptionError, UnknownModel
-from ocrhpi.serving.loading import ServedModel, open_model
+from ocrhpi.reading_options import reading_options
+from ocrhpi.serving.loading import open_model
 from ocrhpi.serving.options import ServingOptions
 from tests.serving.fakes import write_tiny_onnx_model
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_normal_mode_puts_eight_lines_into_a_batch_unless_told_otherwise(tiny_dir: Path) -> None:
-    served = ServedModel(model=str(tiny_dir), use_hpip=False, device="cpu", cpu_threads=1)
+    served = reading_options(model_dir=tiny_dir, use_hpip=False, device="cpu", threads=1)
     for given, settled in ((None, 8), (3, 3)):
         predictor, options = open_model(served, ServingOptions(batch_size=given))
         with predictor:
@@ -26,7 +27,7 @@ def test_normal_mode_puts_eight_lines_into_a_batch_unless_told_otherwise(tiny_di
 def test_a_forced_engine(tmp_path: Path) -> None:
     model = write_tiny_onnx_model(tmp_path / "model")
     config = {"auto_config": False, "backend": "onnxruntime", "cache_dir": str(tmp_path)}
-    served = ServedModel(model=str(model), hpi_config=config, device="cpu", cpu_threads=1)
+    served = reading_options(model_dir=model, hpi_config=config, device="cpu", threads=1)
     predictor, options = open_model(served, ServingOptions())
     with predictor:
         assert (predictor.effective.backend, predictor.effective.threads) == ("onnxruntime", 1)
@@ -35,13 +36,15 @@ def test_a_forced_engine(tmp_path: Path) -> None:
 
 def test_what_was_never_measured_runs_in_normal_mode_if_measuring_is_off(tiny_dir: Path, tmp_path: Path) -> None:
     config = {"tune": "never", "cache_dir": str(tmp_path)}
-    predictor, options = open_model(ServedModel(model=str(tiny_dir), hpi_config=config, device="cpu"), ServingOptions())
+    predictor, options = open_model(
+        reading_options(model_dir=tiny_dir, hpi_config=config, device="cpu"), ServingOptions()
+    )
     with predictor:
         assert (predictor.effective.backend, options.batch_size) == ("paddle", None)
 
 
 def test_faults_are_told_before_anything_runs() -> None:
     with pytest.raises(UnknownModel):
-        open_model(ServedModel(model="PP-OCRv4_mobil_rec"), ServingOptions())
+        open_model(reading_options("PP-OCRv4_mobil_rec"), ServingOptions())
     with pytest.raises(OptionError, match="objectiv"):
-        open_model(ServedModel(model="PP-OCRv4_mobile_rec", hpi_config={"objectiv": "latency"}), ServingOptions())
+        open_model(reading_options("PP-OCRv4_mobile_rec", hpi_config={"objectiv": "latency"}), ServingOptions())

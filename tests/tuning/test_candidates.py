@@ -16,11 +16,13 @@ from ocrhpi.errors import OptionError
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuning.candidates import list_candidates
 from ocrhpi.tuning.question import Goal
+from tests import fakes
 from tests.tuning.fileless import fileless_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ocrhpi.backends.registry import BackendSpec
     from ocrhpi.model import Model
     from ocrhpi.values import Batching
 
@@ -217,6 +219,45 @@ def test_a_third_party_without_a_grid_is_tried_as_it_comes(register: Callable[[s
     register("stripes", "tests.fakes:SPEC")
     candidates = list_candidates(model(), "cpu", "throughput", backend="stripes").candidates
     assert candidates == (Candidate(backend="stripes", device="cpu"),)
+
+
+@pytest.fixture
+def third_party(register: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BackendSpec:
+    """A backend with a grid and options of its own."""
+    grid = tmp_path / "stripes.yaml"
+    grid.write_text("cpu: [{batch_size: 4, options: {lanes: 2, mode: quick}}, {batch_size: 6}]\n", "utf-8")
+    spec = replace(fakes.SPEC, grid=grid, threads_option="workers", batch_options=("lanes",))
+    monkeypatch.setattr(fakes, "SPEC", spec)
+    register("stripes", "tests.fakes:SPEC")
+    return spec
+
+
+def of_stripes(goal: Goal = "throughput", **asked: Any) -> list[tuple[int, dict[str, Any]]]:
+    found = list_candidates(model(), "cpu", goal, backend="stripes", **asked).candidates
+    return [(one.batch_size, one.options) for one in found]
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_third_party_brings_its_own_grid_and_the_names_of_its_options() -> None:
+    assert of_stripes() == [(4, {"lanes": 2, "mode": "quick"}), (6, {})]
+    assert of_stripes(threads=3) == [(4, {"lanes": 2, "mode": "quick", "workers": 3}), (6, {"workers": 3})]
+    assert of_stripes("latency") == [(1, {"mode": "quick"}), (1, {})]
+
+
+@pytest.mark.usefixtures("third_party")
+def test_a_folder_of_the_user_wins_over_the_grid_of_a_third_party(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    assert len(of_stripes(grids=folder)) == 2
+    (folder / "stripes.yaml").write_text("cpu: [{batch_size: 9}]\n", "utf-8")
+    assert of_stripes(grids=folder) == [(9, {})]
+
+
+def test_a_grid_that_a_third_party_names_and_does_not_bring_is_an_error(third_party: BackendSpec) -> None:
+    assert third_party.grid is not None
+    third_party.grid.unlink()
+    with pytest.raises(OptionError, match=r"stripes\.yaml cannot be read"):
+        of_stripes()
 
 
 def test_a_folder_of_the_user_replaces_the_shipped_grid_of_that_engine(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def _ends(request: Request, session: Session) -> tuple[GraphInterface, GraphInpu
     inputs = tuple(tensor.name for tensor in session.get_inputs())
     outputs = [{tensor.name} for tensor in session.get_outputs()]
     interface = GraphInterface.read(request.file, [{name} for name in inputs], outputs)
-    return interface, GraphInputs(inputs, interface.pixels, request.model.spec.height)
+    return interface, GraphInputs(inputs, interface.pixels, request.model.spec.height, request.model.spec.channels)
 
 
 def _inputs_of_file(request: Request) -> GraphInputs:

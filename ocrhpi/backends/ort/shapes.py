@@ -21,17 +21,19 @@ class GraphInputs:
 
     Attributes:
         names: Their names.
-        pixels: Whether the batch is (N, H, W, 3) uint8, else (N, 3, H, W) float32.
+        pixels: Whether the batch is (N, H, W, C) uint8, else (N, C, H, W) float32.
         height: H, in pixels.
+        channels: C of the images.
     """
 
     names: tuple[str, ...]
     pixels: bool
     height: int
+    channels: int = 3
 
     def shapes(self, rows: int, width: int) -> list[tuple[int, ...]]:
         """Return the shape of each input for a batch of ``rows`` lines that are ``width`` pixels wide."""
-        batch = (rows, self.height, width, 3) if self.pixels else (rows, 3, self.height, width)
+        batch = (rows, self.height, width, self.channels) if self.pixels else (rows, self.channels, self.height, width)
         return [batch, *[(rows,)] * (len(self.names) - 1)]
 
     def sample(self, rows: int, width: int) -> list[npt.NDArray[Any]]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from paddlex.inference.models.runners import InferenceRunner
 from paddlex.inference.models.text_recognition.predictor import TextRecRunnerPredictor
 
 from ocrhpi.display.live import watching
 from ocrhpi.errors import BackendClosed
-from ocrhpi.loader import load_high_performance
+from ocrhpi.loader import open_predictor
+from ocrhpi.reading_options import reading_options
 from ocrhpi.recognition.decoding import pixels_from_array
 from ocrhpi.values import LineImage
 
@@ -67,17 +69,16 @@ class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no type
             input_shape: (3, height, width) that lines are stretched to, which PaddleX tells the predictor alone.
 
         Raises:
-            OcrhpiError: As `ocrhpi.loader.load_high_performance`.
+            OcrhpiError: As `ocrhpi.loader.open_predictor`.
         """
-        shape = None if input_shape is None else (int(input_shape[0]), int(input_shape[1]), int(input_shape[2]))
+        options = reading_options(
+            model_dir=self._model_dir,
+            device=self.settings.device,
+            hpi_config=self.settings.hpi,
+            input_shape=None if input_shape is None else [int(size) for size in input_shape],
+        )
         with watching() as watcher:
-            self._reader = load_high_performance(
-                model_dir=self._model_dir,
-                device=self.settings.device,
-                hpi_config=self.settings.hpi,
-                input_shape=shape,
-                watcher=watcher,
-            ).reader
+            self._reader = open_predictor(options, watcher).reader
 
     def __call__(self, lines: Sequence[LineImage], batch_size: int, *, return_word_box: bool) -> list[TextLine]:
         """Read lines.
@@ -195,7 +196,10 @@ class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no
 
 
 def _pixels(image: npt.NDArray[Any], where: str, *, reversed_channels: bool) -> Pixels:
-    return pixels_from_array(image[..., ::-1] if reversed_channels else image, where)
+    """Return BGR of what PaddleX read, for a model of the other order, as RGB."""
+    if reversed_channels and image.ndim == 3:  # noqa: PLR2004 - grey has no order
+        image = np.concatenate([image[..., 2::-1], image[..., 3:]], axis=2)
+    return pixels_from_array(image, where)
 
 
 def _rec_text(text: TextLine) -> str | tuple[str, list[Any]]:

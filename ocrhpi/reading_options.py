@@ -1,4 +1,4 @@
-"""What reads the lines of a batch, as a value that travels to other processes and machines."""
+"""What reads, as a value that travels to other processes and machines: the model, the mode, the engine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pydantic import Field
 
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
-from ocrhpi.options import Options, parse_options
+from ocrhpi.model.source import ModelSource
+from ocrhpi.options import parse_options
+from ocrhpi.values import Batching, Head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,26 +21,30 @@ __all__ = ["ReadingOptions", "reading_options"]
 AtLeastOne = Annotated[int, Field(ge=1)]
 
 
-class ReadingOptions(Options):
+class ReadingOptions(ModelSource):
     """What reads.
 
     Attributes:
-        model_name: Official name; fetched into the cache of each machine if ``model_dir`` is not given.
-        model_dir: Directory of an exported model, or a bare ONNX file, on each machine.
-        use_hpip: High-performance mode; else normal mode.
+        use_hpip: High-performance mode: what was measured, or what ``hpi_config`` says. Else the engine below.
         hpi_config: Configuration of high-performance mode.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None lets the mode choose.
         threads: CPU threads of the engine; None takes what the configuration says, else the usable cores.
         batch_size: Most lines in one call of the engine; None takes what was measured and, where nothing was, 8.
+        engine: Name of a registered backend; None: normal mode.
+        engine_options: Its options, or those of Paddle, where that is normal mode.
+        batching: See `ocrhpi.values.Batching`; without effect in high-performance mode.
+        head: See `ocrhpi.values.Head`; likewise. None takes what suits the engine.
     """
 
-    model_name: str | None = None
-    model_dir: str | None = None
     use_hpip: bool = True
     hpi_config: HpiConfig = HpiConfig()
     device: str | None = None
     threads: AtLeastOne | None = None
     batch_size: AtLeastOne | None = None
+    engine: Annotated[str, Field(min_length=1)] | None = None
+    engine_options: dict[str, Any] = Field(default_factory=dict)
+    batching: Batching = "exact"
+    head: Head | None = None
 
     @property
     def is_measured(self) -> bool:
@@ -74,6 +80,12 @@ def reading_options(
 ) -> ReadingOptions:
     """Build the options; a configuration in a file is read here, so that it need not be where they travel to.
 
+    Args:
+        model_name: As in `ocrhpi.model.ModelSource`; None takes that of the configuration.
+        model_dir: As there.
+        hpi_config: See `ocrhpi.hpi_config.HpiConfig`: a mapping, the path of a YAML file or of a tuning, or None.
+        **others: Attributes of `ReadingOptions`.
+
     Raises:
         OptionError: An option is unknown or does not fit, or neither ``model_name`` nor ``model_dir`` is given.
     """
@@ -82,5 +94,6 @@ def reading_options(
         model_name = config.model_name
         if model_name is None:
             raise OptionError("model_name", "neither model_name nor model_dir is given; expected at least one")
-    given = {"model_name": model_name, "model_dir": None if model_dir is None else str(model_dir), **others}
-    return parse_options(ReadingOptions, {**given, "hpi_config": config})
+    return parse_options(
+        ReadingOptions, {"model_name": model_name, "model_dir": model_dir, "hpi_config": config, **others}
+    )

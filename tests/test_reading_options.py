@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.batch.opening import batch_size_of
-from ocrhpi.batch.options import reading_options
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import HpiConfig
+from ocrhpi.loader import batch_size_of
+from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,9 @@ def test_a_file_is_read_where_the_options_are_made(tmp_path: Path) -> None:
 
 def test_options_survive_json(tmp_path: Path) -> None:
     config = {"cache_dir": str(tmp_path), "accuracy": "cer<=2%", "max_latency_ms": 5}
-    options = reading_options("x", tmp_path, hpi_config=config, threads=3, device="gpu:1", batch_size=4)
+    facts = {"rec_image_shape": "3, 32, 100", "character_dict_path": tmp_path / "d.txt", "right_to_left": False}
+    options = reading_options("x", tmp_path, hpi_config=config, threads=3, device="gpu:1", batch_size=4, **facts)
+    assert options.rec_image_shape == (3, 32, 100)
     assert reading_options(**json.loads(json.dumps(options.plain()))) == options
     tuned = reading_options("x", hpi_config={"tuned": tmp_path / "t.yml"}).without_measuring_anew()
     assert reading_options(**json.loads(json.dumps(tuned.plain()))) == tuned
