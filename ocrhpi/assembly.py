@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ocrhpi.backends.registry import backend_specs, create_backend
 from ocrhpi.candidate import Candidate, Verified
-from ocrhpi.errors import OptionError
+from ocrhpi.errors import OptionError, OutputError
 from ocrhpi.export.exporter import GraphForm, can_export, export_model
 from ocrhpi.precision.graphs import lowered_model
 from ocrhpi.precision.plan import LOWERED
@@ -74,7 +74,7 @@ def _open_both(first: Callable[[], LineReader], second: Callable[[], LineReader]
 def _open_engine(
     model: Model, candidate: Candidate, ladder: Sequence[int], cache_dir: Path | str | None
 ) -> EngineReader:
-    options = _own_precision(model) | candidate.options | _shape_options(candidate, model, ladder)
+    options = model.own_precision | candidate.options | _shape_options(candidate, model, ladder)
     # Made for its checks alone: what does not fit is refused before a long export.
     create_backend(candidate.backend, model, candidate.device, options)
     model = _with_graph(model, candidate, cache_dir)
@@ -136,13 +136,19 @@ def _with_graph(model: Model, candidate: Candidate, cache_dir: Path | str | None
         pixels=candidate.pixels,
     )
     lowered = next((name for name in LOWERED if name == precision and spec.lowered_graphs), None)
-    if onnx_alone and form == GraphForm(form.head) and lowered is None and not can_export():
-        return model  # runs as it came
+    runs_as_it_came = onnx_alone and form == GraphForm(form.head) and lowered is None
+    if runs_as_it_came and not can_export():
+        return model
     # How lines are stretched decides nothing about the graph: one export serves every input_shape.
-    if lowered is None:
-        exported = export_model(model.stretched(None), form, cache_dir=cache_dir)
-    else:
-        exported = lowered_model(model.stretched(None), form, lowered, candidate.backend, cache_dir=cache_dir)
+    try:
+        if lowered is None:
+            exported = export_model(model.stretched(None), form, cache_dir=cache_dir)
+        else:
+            exported = lowered_model(model.stretched(None), form, lowered, candidate.backend, cache_dir=cache_dir)
+    except OutputError:
+        if runs_as_it_came:
+            return model
+        raise
     return replace(model, files=exported.files)
 
 
@@ -174,9 +180,3 @@ def _shape_options(candidate: Candidate, model: Model, ladder: Sequence[int]) ->
         lines = max(candidate.batch_size, UNMEASURED_BATCH_SIZE)  # callers may ask for more than the candidate's
         options["shape_count"] = len(shapes_of(ladder, lines * base, model.spec.rows))
     return options
-
-
-def _own_precision(model: Model) -> dict[str, Any]:
-    """Return the precision of a graph that came in another one than FP32: engines want to be told."""
-    own = model.graph.precision
-    return {"precision": own} if model.files.onnx_alone and own != "fp32" else {}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ocrhpi.options import Options
-from ocrhpi.values import Batching, Head
+from ocrhpi.options import DeviceName, Options
+from ocrhpi.values import LARGEST_SIZE, Batching, Head
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,7 +20,7 @@ _VERIFIED_RANK = 10
 
 _LOSSLESS = ("exact", "masked", "split")
 
-PositiveInt = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
 
 
 def _ascending(widths: tuple[int, ...]) -> tuple[int, ...]:
@@ -47,13 +47,13 @@ class Candidate(Options):
     """
 
     backend: str
-    device: str | None = None
+    device: DeviceName | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     batching: Batching = "exact"
-    width_step: PositiveInt = 64
-    batch_size: PositiveInt = 1
+    width_step: Width = 64
+    batch_size: Annotated[int, Field(ge=1, le=LARGEST_SIZE)] = 1
     head: Head | None = None
-    buckets: Annotated[tuple[PositiveInt, ...], Field(strict=False), AfterValidator(_ascending)] = ()
+    buckets: Annotated[tuple[Width, ...], Field(strict=False), AfterValidator(_ascending)] = ()
     pixels: bool = False
 
     @model_validator(mode="after")

@@ -22,7 +22,7 @@ OcrhpiError
     ├── UnknownBackend         (ValueError)         no backend of that name is registered
     ├── BackendUnavailable     (ImportError)        its library is not installed
     ├── BackendMismatch                             the engine did not take the device or precision asked for
-    ├── BackendClosed                               run before open, or after close
+    ├── BackendClosed                               run before open, after close, or where a fork has closed it
     └── BatchError             (ValueError)         a batch of the wrong dtype or shape
 ```
 
@@ -65,6 +65,9 @@ __all__ = [
     "WorkerFailed",
     "nearest",
 ]
+
+
+_MOST_INPUTS = 4  # that a message names
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -313,11 +316,24 @@ class BackendError(OcrhpiError, RuntimeError):
     Args:
         backend: Name of the backend.
         problem: What happened; a sentence without the final full stop.
+
+    Attributes:
+        inputs: Names of the lines that it failed at; empty where it failed at none.
     """
 
     def __init__(self, backend: str, problem: str) -> None:
         super().__init__(_ended(f"backend {backend!r}: {problem}"))
         self.backend = backend
+        self.inputs: tuple[str, ...] = ()
+
+    def tell_inputs(self, inputs: Iterable[str]) -> None:
+        """Name the lines that the engine failed at, if they are not named yet."""
+        if self.inputs:
+            return
+        self.inputs = tuple(inputs)
+        left = len(self.inputs) - _MOST_INPUTS
+        more = f" and {left} more" if left > 0 else ""
+        self.args = (f"{self.args[0]} It was reading {', '.join(self.inputs[:_MOST_INPUTS])}{more}.",)
 
 
 class UnknownBackend(BackendError, ValueError):
@@ -368,11 +384,12 @@ class BackendClosed(BackendError):
 
     Args:
         backend: Name of the backend.
-        state: ``"new"`` or ``"closed"``.
+        state: ``"new"`` or ``"closed"``; or where it is open, as a phrase, which is not in this process.
     """
 
     def __init__(self, backend: str, state: str) -> None:
-        cure = "call open() first" if state == "new" else "make a new one; a closed backend stays closed"
+        cures = {"new": "call open() first", "closed": "make a new one; a closed backend stays closed"}
+        cure = cures.get(state, "load the model after the fork, or start processes with 'spawn' or 'forkserver'")
         super().__init__(backend, f"run() needs an open backend, this one is {state}: {cure}")
 
 

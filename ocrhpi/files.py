@@ -43,16 +43,16 @@ __all__ = [
 _log = logging.getLogger("ocrhpi")
 
 _BLOCK = 1 << 20
-_TEMPORARY = re.compile(r"\.(?P<world>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\..*\.(?P<world>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
+_HIDDEN = re.compile(r"\..*\.tmp", re.DOTALL)
 _MOST_STEM = 40  # characters: a name may have 255 bytes
 _OLD_S = 3600.0  # nothing is written for so long
 _PREFIX = "ocrhpi-"
 _OWNER = ".ocrhpi-owner"  # in a temporary folder: locked as long as its owner lives
 _TRIES = 5
 
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
-_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
-_TELLING = (*_FULL, errno.EROFS)  # their words mean nothing else in a message
+# Not EACCES, which also comes of reading.
+_OF_DISKS = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG, errno.EROFS)
 
 
 def write_atomically(path: Path, data: bytes | str, *, durable: bool = True) -> None:
@@ -96,14 +96,14 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             if durable and os.name == "posix":
                 _synchronise_folder(target.parent)
         except OSError as error:
-            if error.filename == str(temporary):  # which nobody knows
+            if str(error.filename) == str(temporary):  # which nobody knows
                 error.filename, error.filename2 = str(target), None
             raise
 
 
 @contextmanager
 def scratch_file(path: Path) -> Iterator[Path]:
-    """Yield a name that only this caller has, in the folder of ``path``; what is written there is removed at the end."""
+    """Yield a name in the folder of ``path`` that only this caller has; what is there at the end is removed."""
     _sweep_once(path.parent)
     owner = f"{_world()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.with_name(f".{path.name[:_MOST_STEM]}.{owner}.tmp")
@@ -111,7 +111,7 @@ def scratch_file(path: Path) -> Iterator[Path]:
         yield temporary
     finally:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
 
 
 def sha256_of(path: Path) -> str:
@@ -124,10 +124,11 @@ def sha256_of(path: Path) -> str:
 
 
 @contextmanager
-def locked(path: Path, timeout: float | None = None) -> Iterator[None]:
+def locked(path: Path, timeout: float | None = None) -> Iterator[bool]:
     """Be the only process that holds the lock file ``path``; the system frees those of processes that are gone.
 
-    On a file system that knows no locks there is none to wait for: what is written by `replacing` is whole all the same.
+    Yields whether it is held: on a file system that knows no locks there is none to wait for. What is written by
+    `replacing` is whole all the same.
 
     Args:
         path: The lock file, which stays; its folder is there.
@@ -145,7 +146,7 @@ def locked(path: Path, timeout: float | None = None) -> Iterator[None]:
     except NotImplementedError as error:
         _log.debug("%s: no lock: %s", path, error)
     try:
-        yield
+        yield lock.is_locked
     finally:
         lock.release()  # without effect on one that is not held
 
@@ -155,7 +156,7 @@ def told_as_output(path: Path | str) -> Iterator[None]:
     """Turn an error of the system into a sentence that names the file.
 
     Args:
-        path: What is written; the file that the error itself names is told instead.
+        path: What is written; where the error itself names another file, that is told, too.
 
     Raises:
         OutputError: It cannot be written.
@@ -165,7 +166,13 @@ def told_as_output(path: Path | str) -> Iterator[None]:
     except OcrhpiError:
         raise
     except OSError as error:
-        raise OutputError(error.filename or path, error.strerror or str(error), error.errno) from error
+        reason = "a file is in the way" if isinstance(error, FileExistsError) else error.strerror or str(error)
+        where = "" if error.filename is None or str(error.filename) == str(path) else f"{error.filename}: "
+        raise OutputError(path, where + reason, error.errno) from error
+    except ValueError as error:
+        if "\0" not in str(path):
+            raise
+        raise OutputError(repr(str(path)), "a path cannot hold a NUL") from error
 
 
 def disk_fault(error: BaseException | None) -> str:
@@ -174,9 +181,11 @@ def disk_fault(error: BaseException | None) -> str:
     Other processes and libraries tell it in their message alone, so that is looked into, too.
     """
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (*_FULL, *_FORBIDDEN):
-            return error.strerror or os.strerror(error.errno)
-        told = next((os.strerror(code) for code in _TELLING if os.strerror(code) in str(error)), "")
+        if isinstance(error, OutputError):
+            return error.reason
+        if isinstance(error, OSError) and error.errno is not None and error.errno in _OF_DISKS:
+            return os.strerror(error.errno)
+        told = next((os.strerror(code) for code in _OF_DISKS if os.strerror(code) in str(error)), "")
         if told:
             return told
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -202,10 +211,12 @@ class TemporaryFolder:
             self._pid = os.getpid()
             self._lock = FileLock(self.path / _OWNER, thread_local=False)
             # Another process may take a folder for a dead one's before it is locked, and remove it.
-            with suppress(TimeoutError, FileNotFoundError, NotImplementedError):
-                self._lock.acquire(timeout=0)
-            if self.path.is_dir():
-                return
+            with suppress(TimeoutError, FileNotFoundError):
+                made = self.path.stat()
+                with suppress(NotImplementedError):  # no locks: then nobody removes it
+                    self._lock.acquire(timeout=0)
+                if os.path.samestat(made, self.path.stat()):
+                    return
         raise FileNotFoundError(
             errno.ENOENT, "temporary folders vanish as soon as they are made", tempfile.gettempdir()
         )
@@ -236,25 +247,32 @@ def sweep(folder: Path, *, alone: bool = False) -> None:
 
     Args:
         folder: The folder; what cannot be removed stays.
-        alone: Whether nobody else writes there now, so that all of them are left over.
+        alone: Whether nobody else writes there now, so that all hidden ones are left over.
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.endswith(".tmp") and (alone or _is_left_over(entry)):
+            if _is_left_over(entry) or (alone and _HIDDEN.fullmatch(entry.name) and entry.is_file()):
                 with suppress(OSError):
-                    os.unlink(entry.path)  # noqa: PTH108 - of an entry
+                    _remove(Path(entry.path))
 
 
 def _is_left_over(entry: os.DirEntry[str]) -> bool:
     """Whether its process is dead; of one on another machine, or in another container, its age tells."""
-    made = _TEMPORARY.search(entry.name)
+    made = _TEMPORARY.fullmatch(entry.name)
     if made is None:
         return False
-    if made["world"] == _world():
+    if made["world"] == _world() and os.name == "posix":  # elsewhere, asking a process would end it
         return not _is_alive(int(made["pid"]))
     with suppress(OSError):
         return time.time() - entry.stat(follow_symlinks=False).st_mtime > _OLD_S
     return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sweep_once(folder: Path) -> None:
@@ -287,13 +305,11 @@ def _world() -> str:
     """Return eight digits for where process numbers mean the same: this machine since it started, this container."""
     facts = [platform.node()]
     with suppress(OSError):
-        facts += [Path("/proc/sys/kernel/random/boot_id").read_text("ascii"), os.readlink("/proc/self/ns/pid")]
+        facts += [Path("/proc/sys/kernel/random/boot_id").read_text("ascii"), str(Path("/proc/self/ns/pid").readlink())]
     return hashlib.sha256("\0".join(facts).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _is_alive(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # there, asking a process would end it
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

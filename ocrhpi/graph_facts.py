@@ -7,12 +7,14 @@ Formats: https://protobuf.dev/programming-guides/encoding/, ``onnx.proto``, Padd
 
 from __future__ import annotations
 
-import json
+import math
 import mmap
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi.data_files import read_bounded, read_json
 from ocrhpi.errors import ModelFormatError, ModelNotFound
+from ocrhpi.parameters import check_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -48,10 +50,12 @@ PRECISION_KEY = "precision"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
+_MOST_FIELDS = 1_000_000  # of one message; graphs have some thousand nodes
 _GRAPH, _METADATA_PROPS = 7, 14  # of ModelProto
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12  # of GraphProto
 _NODE_TYPE, _TENSOR_NAME, _EXTERNAL_DATA = 4, 8, 13  # of NodeProto and TensorProto
 _BLOCK, _VARIABLE, _OPERATOR, _OPERATOR_TYPE, _LOD_TENSOR = 1, 3, 4, 3, 3  # of ProgramDesc and what it holds
+_PERSISTABLE = 3  # of VarDesc
 _RANK = 4
 _MOST_NODES = 12  # from the output back to the layer that makes the classes
 _PASSED_ON = ("Softmax", "LogSoftmax", "Identity", "Cast", "Dropout", "Transpose", "Squeeze", "Reshape", "Flatten")
@@ -73,6 +77,7 @@ class GraphFacts:
         pixels: Whether it takes uint8 pixels and normalises them itself.
         metadata: What an ONNX file says in words.
         data: Files beside it that hold weights.
+        parameters: Of a Paddle graph: how many tensors of weights it takes, and how many numbers these hold together.
     """
 
     rows: int | None = None
@@ -84,6 +89,7 @@ class GraphFacts:
     pixels: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
     data: tuple[Path, ...] = ()
+    parameters: tuple[int, int] | None = None
 
     @property
     def ours(self) -> bool:
@@ -109,11 +115,11 @@ def read_graph_facts(path: Path) -> GraphFacts:
 
     Raises:
         ModelNotFound: A file that holds weights of it is missing.
-        ModelFormatError: Its weights are said to be outside of its folder.
+        ModelFormatError: Its weights are said to be outside of its folder, or where such a file has ended.
     """
     try:
         if path.suffix == ".json":
-            return _of_pir(json.loads(path.read_bytes()))
+            return _of_pir(read_json(read_bounded(path)))
         data = _mapped(path)
         return _of_program(data) if path.suffix == ".pdmodel" else _of_onnx(path, data)
     except (OSError, *_FAULTS) as error:
@@ -193,6 +199,7 @@ def _of_pir(program: Any) -> GraphFacts:  # noqa: ANN401 - JSON
     operators = program["program"]["regions"][0]["blocks"][0]["ops"]
     sizes: list[int | None] = []
     made: dict[int, list[int]] = {}
+    weights: list[list[int]] = []
     classes = None
     for operator in operators:
         results = operator.get("O", [])
@@ -200,16 +207,21 @@ def _of_pir(program: Any) -> GraphFacts:  # noqa: ANN401 - JSON
             kind = result.get("TT", {})
             if kind.get("#") == "0.t_dtensor":
                 made[result["%"]] = kind["D"][1]
-        if operator["#"] == "1.data" and not sizes:
+        if operator["#"] == "p":
+            if (operator.get("OA") or [1])[0]:  # persistable; states of layers are not, and are in no file
+                weights.append(made[results["%"]])
+        elif operator["#"] == "1.data" and not sizes:
             sizes = [_fixed(size) for size in made[results[0]["%"]]]
         elif operator["#"] == "1.fetch" and classes is None:
             classes = _fixed(made[operator["I"][0]["%"]][-1])
-    return replace(_of_input(sizes), classes=classes)
+    return replace(_of_input(sizes), classes=classes, parameters=_together(weights))
 
 
 def _of_program(data: memoryview) -> GraphFacts:
     block = _one(data, _BLOCK)
-    sizes = {_text(variable, 1): _tensor_sizes(_one(variable, 2)) for variable in _repeated(block, _VARIABLE)}
+    variables = _repeated(block, _VARIABLE)
+    sizes = {_text(variable, 1): _tensor_sizes(_one(variable, 2)) for variable in variables}
+    kept = [_text(variable, 1) for variable in variables if 1 in _repeated(variable, _PERSISTABLE)]
     ends: dict[str, str] = {}  # what is fed and fetched first
     for operator in _repeated(block, _OPERATOR):
         kind = _text(operator, _OPERATOR_TYPE)
@@ -217,7 +229,17 @@ def _of_program(data: memoryview) -> GraphFacts:
             slot = _one(operator, 2 if kind == "feed" else 1)  # its outputs, or its inputs
             ends.setdefault(kind, _text(slot, 2))
     output = sizes[ends["fetch"]]
-    return replace(_of_input(sizes[ends["feed"]]), classes=output[-1] if output else None)
+    weights = [sizes[name] for name in kept if name not in {"feed", "fetch"}]
+    return replace(
+        _of_input(sizes[ends["feed"]]), classes=output[-1] if output else None, parameters=_together(weights)
+    )
+
+
+def _together(weights: Sequence[Sequence[int | None]]) -> tuple[int, int] | None:
+    """Return how many tensors of these sizes there are, and how many numbers they hold; None if a size is open."""
+    sizes = [[_fixed(size) for size in tensor] for tensor in weights]
+    numbers = [math.prod(size for size in tensor if size is not None) for tensor in sizes]
+    return None if not sizes or any(None in tensor for tensor in sizes) else (len(sizes), sum(numbers))
 
 
 def _tensor_sizes(kind: memoryview) -> list[int | None]:
@@ -234,8 +256,10 @@ def _of_input(sizes: Sequence[int | None]) -> GraphFacts:
     return GraphFacts(rows, channels, height, width)
 
 
-def _fixed(size: int) -> int | None:
-    return size if size > 0 else None
+def _fixed(size: int | None) -> int | None:
+    if not isinstance(size, int | None):
+        raise TypeError(f"{size!r:.40} in the place of a size")
+    return size if size is not None and size > 0 else None
 
 
 def _initializers(path: Path, graph: memoryview) -> dict[str, tuple[list[int], Path | None]]:
@@ -245,8 +269,11 @@ def _initializers(path: Path, graph: memoryview) -> dict[str, tuple[list[int], P
         sizes: list[int] = []
         for value in _repeated(tensor, 1):
             sizes += [value] if isinstance(value, int) else _packed(value)
-        location = _strings(_repeated(tensor, _EXTERNAL_DATA)).get("location")
-        found[_text(tensor, _TENSOR_NAME)] = (sizes, None if location is None else _beside(path, location))
+        apart = _strings(_repeated(tensor, _EXTERNAL_DATA))
+        file = _beside(path, apart["location"]) if "location" in apart else None
+        if file is not None:
+            check_part(file, path, int(apart.get("offset", "0")), int(apart.get("length", "0")))
+        found[_text(tensor, _TENSOR_NAME)] = sizes, file
     return found
 
 
@@ -257,9 +284,9 @@ def _beside(path: Path, location: str) -> Path:
         ModelFormatError: It is outside of the folder: whoever made the model must not have any file read.
         ModelNotFound: It is missing.
     """
-    folder = path.parent.resolve()
-    file = (folder / location).resolve()
-    if not file.is_relative_to(folder):
+    file = (path.parent.resolve() / location).resolve()
+    # A cache may hold links to both files, which then lie side by side elsewhere.
+    if not any(file.is_relative_to(folder) for folder in (path.parent.resolve(), path.resolve().parent)):
         raise ModelFormatError(path, "external_data", f"its weights are said to be in {location!r}, outside its folder")
     if not file.is_file():
         raise ModelNotFound(file, f"the weights that belong to {path.name}")
@@ -324,7 +351,9 @@ def _decoded(value: Any) -> str:  # noqa: ANN401 - an int or a message
 def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
     """Yield number and value of every field: an int, or the bytes of what has a length, which are not copied."""
     position, end = 0, len(data)
-    while position < end:
+    for _ in range(_MOST_FIELDS):
+        if position >= end:
+            return
         key, position = _varint(data, position)
         number, wire_type = key >> 3, key & 7
         if number == 0:
@@ -342,10 +371,13 @@ def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
             position += 4 if wire_type == _FIXED32 else 8
         else:
             raise ValueError(f"wire type {wire_type} at byte {position}")
+    raise ValueError(f"more than {_MOST_FIELDS} fields")
 
 
 def _packed(data: memoryview) -> list[int]:
     values, position = [], 0
+    if len(data) > _MOST_FIELDS:
+        raise ValueError(f"a list of {len(data)} bytes")
     while position < len(data):
         value, position = _varint(data, position)
         values.append(value)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BeforeValidator, Field
 
 from ocrhpi.backends.device import parse_device
+from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import OptionError, nearest
-from ocrhpi.options import Options, parse_options
+from ocrhpi.options import Options, Threads, parse_options
 from ocrhpi.paddlex_options import backend_options
 from ocrhpi.tuning.question import Accuracy, Goal
 from ocrhpi.values import Batching, Head
+from ocrhpi.yaml_files import read_yaml
 
 __all__ = ["HpiConfig", "read_hpi_config"]
 
@@ -26,10 +28,10 @@ _TUNED_FILE = re.compile(rb"^format\s*:", re.MULTILINE)
 
 
 def _path(value: object) -> object:
-    if isinstance(value, str) and value:
-        return Path(value).expanduser()
-    if isinstance(value, Path):
-        return value.expanduser()
+    if (isinstance(value, str) and value) or isinstance(value, os.PathLike):
+        path = Path(value).expanduser()
+        if "\0" not in str(path):
+            return path
     raise ValueError("expected the path of a file or folder")
 
 
@@ -81,7 +83,7 @@ class HpiConfig(Options):
     max_memory_mib: Positive | None = None
     precision: Name | None = None
     accuracy: Accuracy = "identical"
-    cpu_threads: Annotated[int, Field(ge=1)] | None = None
+    cpu_threads: Threads | None = None
     tune: Literal["auto", "quick", "never", "always"] = "auto"
     budget_s: Positive = 60.0
     cache_dir: AnyPath | None = None
@@ -139,7 +141,7 @@ def read_hpi_config(given: Mapping[str, Any] | Path | str | None) -> HpiConfig:
         return HpiConfig()
     if isinstance(given, Mapping):
         return _checked(given, "")
-    if not isinstance(given, str | Path):
+    if not isinstance(given, str | os.PathLike):
         raise OptionError(
             "hpi_config",
             f"received {type(given).__name__} {given!r:.60}; expected a mapping, the path of a YAML file, or None",
@@ -156,17 +158,16 @@ def _read_file(path: Path) -> dict[Any, Any] | None:
     """Return what the file says, or None if it is the file of a tuning."""
     expected = "expected a YAML file of keys such as 'objective: latency', or a file that 'ocrhpi tune' made"
     try:
-        text = path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        text = read_bounded(path)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise OptionError("hpi_config", f"{path}: {reason}; {expected}") from error
     if _TUNED_FILE.search(text):
         return None
     try:
-        content = yaml.safe_load(text)  # in Python: the one in C is quicker, and dies of nesting without end
-    # Besides its own errors it lets through those of dates that do not exist, and of nesting without end.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise OptionError("hpi_config", f"{path}: no YAML: {' '.join(str(error).split())}; {expected}") from error
+        content = read_yaml(text)
+    except ValueError as error:
+        raise OptionError("hpi_config", f"{path}: no YAML: {error}; {expected}") from error
     if not isinstance(content, dict):
         raise OptionError("hpi_config", f"{path}: received {type(content).__name__} {content!r:.60}; {expected}")
     return None if "format" in content else content

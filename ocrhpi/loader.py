@@ -64,14 +64,15 @@ def open_predictor(options: ReadingOptions, watcher: Watcher = lambda _: None) -
     """Find the model and open what is to read it: all doors go through here.
 
     In high-performance mode that is what reads fastest on this machine, which is measured if need be. If the winner
-    cannot be loaded or fails later, the next in the order of the tuning reads on, down to normal mode.
+    cannot be loaded or fails later, the next in the order of the tuning reads on, down to normal mode. That also reads
+    where nothing can be measured.
 
     Args:
         options: What is to read.
         watcher: Is told of every step of a tuning.
 
     Raises:
-        OcrhpiError: Any leaf of `ModelError`, `BackendError`, `OptionError` or `TuningError`.
+        OcrhpiError: Any leaf of `ModelError`, `BackendError` or `OptionError`.
     """
     model = find_model(options)
     config = options.config
@@ -79,10 +80,10 @@ def open_predictor(options: ReadingOptions, watcher: Watcher = lambda _: None) -
         return Predictor(open_reader(model, _candidate(model, options)))
     if config.forced:
         return Predictor(open_reader(model, _forced(config, options.device), cache_dir=config.cache_dir))
-    from ocrhpi.tuner import find_or_tune, made_before, plan  # noqa: PLC0415 - normal mode does without
+    from ocrhpi.tuner import made_before, plan, tuning_or_none  # noqa: PLC0415 - normal mode does without
 
     planned = plan(model, config, options.device)
-    tuning = find_or_tune(planned, watcher) if config.tuned is None else made_before(planned, config.tuned)
+    tuning = tuning_or_none(planned, watcher) if config.tuned is None else made_before(planned, config.tuned)
     setups = [planned.entrants.baseline] if tuning is None else tuning.setups
     return Predictor(FallbackReader([(setup.name, _opener(model, setup, config)) for setup in setups]))
 
@@ -147,7 +148,7 @@ def load_high_performance(
         **facts: As for `load_predictor`.
 
     Raises:
-        OcrhpiError: Any leaf of `ModelError`, `BackendError`, `OptionError` or `TuningError`.
+        OcrhpiError: Any leaf of `ModelError`, `BackendError` or `OptionError`.
     """
     options = reading_options(model_name, model_dir, hpi_config=hpi_config, device=device, **facts)
     return open_predictor(options, watcher)

@@ -53,12 +53,14 @@ def normal_mode(
         installs = " or ".join(spec.install for spec in fitting)
         raise OptionError("backend", f"no engine is installed that runs {model.name}: {installs}")
     chosen = installed[0]
+    device = device and device.strip().lower()
     if device is not None and device.startswith("gpu"):
         by_cuda = [spec for spec in installed if spec.by_cuda and not gpu_reason(spec.name, {}, device, machine)]
         chosen, device = (by_cuda[0], device) if by_cuda else (chosen, "cpu")
     if not paddle:
         _say_once(model.path, model.name, _ENGINES[chosen.name])
-    return Candidate(backend=chosen.name, device=device, options=chosen.with_threads(threads))
+    options = {**model.own_precision, **chosen.with_threads(threads)}
+    return Candidate(backend=chosen.name, device=device, options=options)
 
 
 @cache

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ocrhpi.backends.registry import spec_of
 from ocrhpi.errors import OptionError, nearest
-from ocrhpi.options import Options, parse_options
+from ocrhpi.options import Options, Threads, parse_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ class _PaddleStatic(Options):
     """The keys of PaddleX's ``paddle_static`` engine configuration that mean something in Paddle's FP32."""
 
     run_mode: str | None = None
-    cpu_threads: PositiveInt | None = None
+    cpu_threads: Threads | None = None
     mkldnn_cache_capacity: PositiveInt | None = None
     enable_new_ir: bool | None = None
     enable_new_executor: bool | None = None

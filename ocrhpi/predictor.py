@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from ocrhpi.errors import OptionError
+from ocrhpi.errors import BackendError, InputError, OptionError
+from ocrhpi.options import plain
 from ocrhpi.recognition.inputs import read_lines
+from ocrhpi.recognition.windows import WINDOW_BATCHES, WINDOW_BYTES, size_of_line, windows
 from ocrhpi.results import SaveNames, TextRecResult
-from ocrhpi.values import LineImage, UnreadableLine
+from ocrhpi.values import LineImage, TextLine, UnreadableLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -24,13 +26,9 @@ __all__ = ["OnError", "Predictor"]
 
 OnError = Literal["raise", "skip"]
 
-# Lines read ahead, in batches: enough for lines of like width to meet, few enough to keep memory small.
-_WINDOW_BATCHES = 8
-
 # Where all results come at once anyway, lines are read in larger windows: of so many lines, or bytes of their pixels.
 # Batches are then fuller, and cores wait less often for the end of a window.
 _WINDOW_LINES = 256
-_WINDOW_BYTES = 64 << 20
 
 
 class Predictor:
@@ -70,18 +68,21 @@ class Predictor:
             source: Path, URL, directory, PDF, image bytes, array (BGR), PIL image, or a list, tuple or iterator.
             batch_size: Most lines in one call of the engine; of wide lines, as many as make the same work. With 1
                 every result comes as soon as it is read. None takes what the reader was made with, normally 1.
-            on_error: ``raise`` stops at an unreadable input, after the results before it;
-                ``skip`` yields a result whose ``error`` is set and goes on.
+            on_error: ``raise`` stops at an input that cannot be read, or that the engine fails at, after the results
+                before it; ``skip`` yields a result whose ``error`` is set and goes on. What an iterator of yours
+                raises comes after the results of what it gave, with either.
             return_word_box: Also return words and their columns, see `TextRecResult`.
 
         Raises:
             OptionError: ``batch_size`` or ``on_error`` does not fit.
             InputError: An input cannot be read and ``on_error`` is ``raise``.
-            BackendError: The engine failed.
+            BackendError: The engine failed at an input, which the error names, and ``on_error`` is ``raise``; or it
+                does not work any more.
         """
-        ahead = self._checked(batch_size, on_error)
-        window_size = 1 if ahead == 1 else _WINDOW_BATCHES * ahead
-        return self._results(_windows(read_lines(source), window_size), batch_size, on_error, return_word_box)
+        batch_size = self._checked(batch_size, on_error)
+        ahead = batch_size or self.reader.batch_size
+        most_lines = 1 if ahead == 1 else WINDOW_BATCHES * ahead
+        return self._results(source, most_lines, batch_size, on_error, return_word_box)
 
     def predict(
         self,
@@ -96,18 +97,19 @@ class Predictor:
         Lines are prepared ahead and decoded behind at every batch size. Arguments and errors are those of
         `predict_iter`.
         """
-        window_size = max(_WINDOW_LINES, _WINDOW_BATCHES * self._checked(batch_size, on_error))
-        windows = _windows(read_lines(source), window_size)
-        return list(self._results(windows, batch_size, on_error, return_word_box))
+        batch_size = self._checked(batch_size, on_error)
+        most_lines = max(_WINDOW_LINES, WINDOW_BATCHES * (batch_size or self.reader.batch_size))
+        return list(self._results(source, most_lines, batch_size, on_error, return_word_box))
 
-    def _checked(self, batch_size: int | None, on_error: OnError) -> int:
-        """Return the batch size in force."""
-        ahead = self.reader.batch_size if batch_size is None else batch_size
-        if isinstance(ahead, bool) or not isinstance(ahead, int) or ahead < 1:
+    @staticmethod
+    def _checked(batch_size: object, on_error: object) -> int | None:
+        """Return the batch size; None stays None: each part of a split has its own."""
+        size = plain(batch_size)
+        if size is not None and (type(size) is not int or size < 1):
             raise OptionError("batch_size", f"received {batch_size!r}; expected a whole number, at least 1")
-        if on_error not in {"raise", "skip"}:
+        if on_error not in ("raise", "skip"):
             raise OptionError("on_error", f"received {on_error!r}; expected 'raise' or 'skip'")
-        return ahead
+        return size
 
     def close(self) -> None:
         """Release the engine. Closing twice is fine."""
@@ -123,32 +125,26 @@ class Predictor:
 
     def _results(
         self,
-        windows: Iterable[list[LineImage | UnreadableLine]],
-        batch_size: int | None,  # None stays None: each part of a split has its own
+        source: Input,
+        most_lines: int,
+        batch_size: int | None,
         on_error: OnError,
         return_word_box: bool,  # noqa: FBT001 - private; the public method takes it by keyword
     ) -> Iterator[TextRecResult]:
-        for window in windows:
+        for window in windows(read_lines(source), _size_of, most_lines=most_lines, most_bytes=WINDOW_BYTES):
             readable = [line for line in window if isinstance(line, LineImage)]
-            texts = iter(self.reader.read(readable, batch_size=batch_size, return_word_box=return_word_box))
+            texts = self.reader.read_each(readable, batch_size=batch_size, return_word_box=return_word_box)
             for line in window:
-                if isinstance(line, LineImage):
-                    yield TextRecResult.of_line(line, next(texts), self._save_names)
-                elif on_error == "skip":
-                    yield TextRecResult.of_error(line, self._save_names)
-                else:
-                    raise line.error
+                read = next(texts) if isinstance(line, LineImage) else line.error
+                if isinstance(line, LineImage) and isinstance(read, TextLine):
+                    yield TextRecResult.of_line(line, read, self._save_names)
+                elif on_error == "skip" and isinstance(read, InputError | BackendError):
+                    fault = UnreadableLine(read, line.input_path, line.page_index)
+                    yield TextRecResult.of_error(fault, self._save_names)
+                elif isinstance(read, Exception):
+                    raise read
 
 
-def _windows(lines: Iterable[LineImage | UnreadableLine], size: int) -> Iterator[list[LineImage | UnreadableLine]]:
-    """Cut the stream into windows; an unreadable line ends its window, so that ``raise`` reads nothing in vain."""
-    window: list[LineImage | UnreadableLine] = []
-    room = _WINDOW_BYTES
-    for line in lines:
-        window.append(line)
-        room -= line.pixels.nbytes if isinstance(line, LineImage) else room
-        if len(window) == size or room <= 0:
-            yield window
-            window, room = [], _WINDOW_BYTES
-    if window:
-        yield window
+def _size_of(line: LineImage | UnreadableLine) -> tuple[int, int]:
+    """What cannot be read fills its window, so that ``raise`` reads nothing in vain."""
+    return size_of_line(line) if isinstance(line, LineImage) else (1, WINDOW_BYTES)

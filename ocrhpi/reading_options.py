@@ -9,7 +9,7 @@ from pydantic import Field
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.model.source import ModelSource
-from ocrhpi.options import parse_options
+from ocrhpi.options import DeviceName, Threads, parse_options
 from ocrhpi.values import Batching, Head
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class ReadingOptions(ModelSource):
 
     use_hpip: bool = True
     hpi_config: HpiConfig = HpiConfig()
-    device: str | None = None
-    threads: AtLeastOne | None = None
+    device: DeviceName | None = None
+    threads: Threads | None = None
     batch_size: AtLeastOne | None = None
     engine: Annotated[str, Field(min_length=1)] | None = None
     engine_options: dict[str, Any] = Field(default_factory=dict)
@@ -63,6 +63,10 @@ class ReadingOptions(ModelSource):
     def plain(self) -> dict[str, Any]:
         """Return what was given, as JSON takes it; arguments of `reading_options`."""
         return self.model_dump(mode="json", exclude_unset=True)
+
+    def without_measuring(self) -> ReadingOptions:
+        """Return the options of those who take what was measured for them, or run in normal mode."""
+        return self.model_copy(update={"hpi_config": self.hpi_config.model_copy(update={"tune": "never"})})
 
     def without_measuring_anew(self) -> ReadingOptions:
         """Return the options of those who come after the one that measured."""

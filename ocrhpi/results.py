@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from ocrhpi.errors import OptionError, UnreadableInput
+from ocrhpi.files import replacing, told_as_output
+from ocrhpi.output import json_text, writable
 from ocrhpi.pictures import captioned
 from ocrhpi.save_names import SaveNames
 
@@ -125,11 +127,10 @@ class TextRecResult(dict[str, Any]):
             json_format: PaddleX's spelling of ``format_json``.
         """
         as_json = format_json if json_format is None else json_format
-        text = json.dumps(self.json, indent=indent, ensure_ascii=ensure_ascii) if as_json else f"{self.str}"
-        try:
-            text.encode(sys.stdout.encoding or "utf-8")
-        except UnicodeEncodeError:
-            text = json.dumps(self.json, indent=indent) if as_json else ascii(self.str)
+        if as_json:
+            text = json_text(self.json, sys.stdout, indent=indent, ensure_ascii=ensure_ascii)
+        else:
+            text = writable(f"{self.str}", sys.stdout)
         print(text)  # noqa: T201 - that is what was asked for
 
     def save_to_json(
@@ -142,13 +143,18 @@ class TextRecResult(dict[str, Any]):
 
         Returns:
             The file written.
+
+        Raises:
+            OutputError: It cannot be written.
         """
         path = Path(save_path)
-        if not _names_file(path, (".json",)):
-            path = path / f"{self._name_in(path)}_res.json"
         content = json.dumps(self.json["res"], indent=indent, ensure_ascii=ensure_ascii)
-        # A path that is not valid text holds lone surrogates; their escapes are JSON's own, so they come back.
-        return _write(path, lambda file: file.write(content.encode("utf-8", "backslashreplace")))
+
+        def write(file: BinaryIO) -> None:
+            # A path that is not valid text holds lone surrogates; their escapes are JSON's own, so they come back.
+            file.write(content.encode("utf-8", "backslashreplace"))
+
+        return _write(path, write) if _names_file(path, (".json",)) else self._save_in(path, "_res.json", write)
 
     def save_to_img(self, save_path: StrPath) -> Path:
         """Save the picture: to ``save_path`` if it ends as an image, else as ``<name>_res<suffix of the input>``.
@@ -159,15 +165,17 @@ class TextRecResult(dict[str, Any]):
         Raises:
             UnreadableInput: The input could not be read, or its image was taken out of the result.
             OptionError: ``save_path`` ends as an image of a format that is not written.
+            OutputError: It cannot be written.
         """
         picture = self.img["res"]
-        path = Path(save_path)
-        if _names_file(path, _OTHER_IMAGE_SUFFIXES):
-            known = ", ".join(_IMAGE_SUFFIXES)
-            raise OptionError("save_path", f"received {str(path)!r}; pictures are written as one of {known}")
-        if not _names_file(path, _IMAGE_SUFFIXES):
-            path = path / f"{self._name_in(path)}_res{self._picture_suffix()}"
-        return _write(path, lambda file: picture.save(file, _pillow_format(path)))
+        path = _place_of_picture(save_path)
+        as_file = _names_file(path, _IMAGE_SUFFIXES)
+        suffix = path.suffix if as_file else self._picture_suffix()
+
+        def write(file: BinaryIO) -> None:
+            picture.save(file, _pillow_format(suffix))
+
+        return _write(path, write) if as_file else self._save_in(path, f"_res{suffix}", write)
 
     def save_all(self, save_path: StrPath) -> list[Path]:
         """Save JSON and picture into the directory ``save_path``; where there is no image, the JSON only.
@@ -176,28 +184,33 @@ class TextRecResult(dict[str, Any]):
 
         Returns:
             The files written.
+
+        Raises:
+            OutputError: They cannot be written.
         """
-        path = as_json = as_picture = Path(save_path)
+        path = as_json = as_picture = _place_of_picture(save_path)
         if _names_file(path, (".json",)):
             as_picture = path.with_suffix(self._picture_suffix())
-        elif _names_file(path, _IMAGE_SUFFIXES + _OTHER_IMAGE_SUFFIXES):
+        elif _names_file(path, _IMAGE_SUFFIXES):
             as_json = path.with_suffix(".json")
-        saved = [] if self["input_img"] is None else [self.save_to_img(as_picture)]
-        return [self.save_to_json(as_json), *saved]
+        saved = [self.save_to_json(as_json)]  # first, since it says whose the name is
+        return saved if self["input_img"] is None else [*saved, self.save_to_img(as_picture)]
 
     def _picture_suffix(self) -> Text:
         suffix = Path(_file_name(self["input_path"] or "")).suffix
         return suffix if suffix.lower() in _IMAGE_SUFFIXES else ".png"
 
-    def _name_in(self, directory: Path) -> Text:
-        # Before a name is looked for: in something that is no directory, none would ever be free.
-        directory.mkdir(parents=True, exist_ok=True)
+    def _save_in(self, directory: Path, ending: Text, write: Callable[[BinaryIO], object]) -> Path:
         input_path, page_index = self["input_path"], self["page_index"]
-        if input_path is None:
-            return self._names.claim(directory, self._stem, (None, None, self._token))
-        stem = _shortened(_UNSAFE.sub("_", Path(_file_name(input_path)).stem)) or "input"
-        base = stem if page_index is None else f"{stem}_{page_index}"
-        return self._names.claim(directory, base, (input_path, page_index, ""))
+        base, identity = self._stem, (None, None, self._token)
+        if input_path is not None:
+            stem = _shortened(_UNSAFE.sub("_", Path(_file_name(input_path)).stem)) or "input"
+            base = stem if page_index is None else f"{stem}_{page_index}"
+            identity = (input_path, page_index, "")
+        with told_as_output(directory):
+            # Before a name is looked for: in something that is no directory, none would ever be free.
+            directory.mkdir(parents=True, exist_ok=True)
+            return self._names.save(directory, base, identity, ending, write)
 
 
 def _rebuild(fields: dict[str, Any], names: SaveNames, stem: str, token: str) -> TextRecResult:
@@ -224,19 +237,24 @@ def _names_file(path: Path, suffixes: tuple[str, ...]) -> bool:
     return path.suffix.lower() in suffixes and not path.is_dir()
 
 
-def _pillow_format(path: Path) -> str:
+def _place_of_picture(save_path: StrPath) -> Path:
+    path = Path(save_path)
+    if _names_file(path, _OTHER_IMAGE_SUFFIXES):
+        known = ", ".join(_IMAGE_SUFFIXES)
+        raise OptionError("save_path", f"received {str(path)!r}; pictures are written as one of {known}")
+    return path
+
+
+def _pillow_format(suffix: str) -> str:
     formats = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF"}
-    return formats.get(path.suffix.lower(), path.suffix[1:].upper())
+    return formats.get(suffix.lower(), suffix[1:].upper())
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> Path:
     """Write a file whole or not at all; parents are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as file:
+    with told_as_output(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Synchronising each of very many small files takes longer than reading the lines.
+        with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
             write(file)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

@@ -43,6 +43,7 @@ PositiveInt = Annotated[int, Field(ge=1)]
 class _DoorOptions(Options):
     """Keyword options of `TextRecognition`, spelled as in PaddleOCR 3.7."""
 
+    use_hpip: bool | None = None
     enable_hpi: bool | None = None
     engine: str | None = None
     engine_config: dict[str, Any] | None = None
@@ -92,8 +93,8 @@ class TextRecognition:
         **options: Any,  # noqa: ANN401 - validated by _DoorOptions
     ) -> None:
         facts = {name: options.pop(name) for name in _FACTS if name in options}
-        given = parse_options(_DoorOptions, options)
-        high_performance = use_hpip or bool(given.enable_hpi)
+        given = parse_options(_DoorOptions, {"use_hpip": use_hpip, **options})
+        high_performance = bool(given.use_hpip or given.enable_hpi)
         _check_combination(given, high_performance=high_performance, hpi_config=hpi_config)
         if model_name is None and model_dir is None:
             model_name = DEFAULT_MODEL_NAME

@@ -35,14 +35,16 @@ from ocrhpi.tuning.winners import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.model import Model
     from ocrhpi.tuning.candidates import CandidateList
     from ocrhpi.tuning.progress import Watcher
+    from ocrhpi.tuning.rows import Row
 
-__all__ = ["Plan", "find_or_tune", "made_before", "plan", "tune"]
+__all__ = ["Plan", "find_or_tune", "made_before", "plan", "tune", "tuning_or_none"]
 
 _log = logging.getLogger("ocrhpi")
 
@@ -136,7 +138,9 @@ def find_or_tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | N
     if policy == "never":
         _log.warning("high-performance mode runs in normal mode (%s), since tune is 'never'", reasons or nothing)
         return None
-    if found.tuning is not None and found.tuning.quick:
+    if found.tuning is not None and found.tuning.provisional:
+        _log.warning("measuring anew: %s, which may have passed", _faults(found.tuning))
+    elif found.tuning is not None and found.tuning.quick:
         _log.info("measuring: what is kept is from a quick look")
     elif reasons:
         _log.warning("measuring anew: %s", reasons)
@@ -147,6 +151,10 @@ def find_or_tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | N
         if found.tuning is not None and _will_do(found.tuning, planned, asked):
             return found.tuning
         tuning = tune(planned, watcher, quick=not thorough)
+        if found.tuning is not None and found.tuning.passing:
+            tuning = tuning.model_copy(update={"attempt": found.tuning.attempt + 1})
+        if tuning.provisional:
+            _log.warning("this is measured again the next time: %s, which may pass", _faults(tuning))
         save(tuning, planned.path)
     if tuning.quick:
         _log.info(
@@ -158,10 +166,35 @@ def find_or_tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | N
 
 
 def _will_do(tuning: Tuning, planned: Plan, asked: datetime | None = None) -> bool:
-    """Whether a tuning that holds is what is asked for: thorough where that is asked, and as new as it is to be."""
+    """Whether a tuning that holds is what is asked for: thorough where that is asked, and as new as it is to be.
+
+    Where none may be made, any will do.
+    """
     if tuning.quick and planned.config.thorough:
         return False
-    return planned.config.tune != "always" or (asked is not None and datetime.fromisoformat(tuning.created) >= asked)
+    policy = planned.config.tune
+    anew = policy == "always" or (policy != "never" and tuning.provisional)
+    return not anew or (asked is not None and datetime.fromisoformat(tuning.created) >= asked)
+
+
+def _faults(tuning: Tuning) -> str:
+    """Say which candidates failed in a way that may be gone the next time."""
+    first, *others = tuning.passing
+    more = f", and {len(others)} more of {len(tuning.rows)} candidates failed" if others else ""
+    return f"{first.candidate.name} failed ({first.reason.rstrip('.')}){more}"
+
+
+def tuning_or_none(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | None:
+    """Do as `find_or_tune`, but where nothing can be measured, since normal mode fails there, return None.
+
+    High-performance mode must not be what keeps text from being read: its caller reads in normal mode, in its own
+    process, and a warning says so.
+    """
+    try:
+        return find_or_tune(planned, watcher)
+    except TuningError as error:
+        _log.warning("high-performance mode reads in normal mode: %s", error)
+        return None
 
 
 def made_before(planned: Plan, path: Path) -> Tuning:
@@ -197,7 +230,6 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None, *, quick: bool = Fals
         TuningError: Normal mode itself does not run, so that there is nothing to compare with.
     """
     # Here, since what finds a finished tuning measures nothing, and should start quickly.
-    from ocrhpi.tuning.contestant import Rejected  # noqa: PLC0415
     from ocrhpi.tuning.measure import measure  # noqa: PLC0415
 
     start, load = time.monotonic(), load_average()
@@ -209,8 +241,9 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None, *, quick: bool = Fals
     calibration = load_calibration(config.calibration_dir)
     if calibration.skipped:
         _log.warning("calibration: %d images left out; the first: %s", len(calibration.skipped), calibration.skipped[0])
-    try:
-        measured = measure(
+
+    def measured() -> list[Row]:
+        return measure(
             model,
             entrants,
             calibration,
@@ -220,9 +253,8 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None, *, quick: bool = Fals
             cache_dir=config.cache_dir,
             watcher=watcher,
         )
-    except Rejected as error:
-        raise TuningError(model.name, f"normal mode, {entrants.baseline.name!r}, does not run: {error}") from None
-    rows = rounded_rows(tuple(measured))
+
+    rows = rounded_rows(tuple(_once_more(measured, model, entrants.baseline.name)))
     return Tuning(
         created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         model=TunedModel.of(model),
@@ -234,6 +266,25 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None, *, quick: bool = Fals
         load=None if load is None else (load, load_average() or 0.0),
         rows=rows,
     )
+
+
+def _once_more(measured: Callable[[], list[Row]], model: Model, baseline: str, *, again: bool = True) -> list[Row]:
+    """Measure; if normal mode's process dies, which an overloaded machine may do to any, once more.
+
+    Raises:
+        TuningError: Normal mode does not run, or no process can be started.
+    """
+    from ocrhpi.tuning.contestant import Rejected  # noqa: PLC0415 - as in `tune`
+
+    try:
+        return measured()
+    except Rejected as error:
+        if not (again and error.died):
+            raise TuningError(model.name, f"normal mode, {baseline!r}, does not run: {error}") from None
+        _log.info("%s: normal mode, %r, is measured once more: %s", model.name, baseline, error)
+    except OSError as error:
+        raise TuningError(model.name, f"no process to measure in can be started: {error.strerror or error}") from error
+    return _once_more(measured, model, baseline, again=False)
 
 
 def _default_device(model: Model, config: HpiConfig, machine: dict[str, Any]) -> str:

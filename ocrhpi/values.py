@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from ocrhpi.errors import InputError
+    from ocrhpi.errors import BackendError, InputError
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """One image, (height, width, 3), uint8, channels in the order blue, green, red."""
@@ -69,6 +70,14 @@ class LineImage:
     page_index: int | None = None
     batch_ratio: float | None = None
 
+    @property
+    def where(self) -> str:
+        """Its name in messages."""
+        if self.input_path is None:
+            height, width = self.pixels.shape[:2]
+            return f"an image of {width} x {height} pixels"
+        return self.input_path if self.page_index is None else f"{self.input_path}, page {self.page_index}"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnreadableLine:
@@ -80,9 +89,15 @@ class UnreadableLine:
         page_index: As in `LineImage`.
     """
 
-    error: InputError
+    error: InputError | BackendError
     input_path: str | None = None
     page_index: int | None = None
+
+
+LARGEST_SIZE: Final = 10_000
+"""Pixels of the height or width of a line, and lines of a fixed batch; beyond it a typing error asks for terabytes."""
+
+_MOST_NUMBERS = 1 << 28  # in the tensor of one batch of base width: 1 GiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +130,21 @@ class InputSpec:
     def only_width(self) -> int | None:
         """The width in pixels that every line gets; None where it depends on the line."""
         return self.stretch_width or (self.base_width if self.base_width == self.max_width else None)
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with it where a file has said what it is, as a phrase; empty: nothing."""
+        for name in ("height", "base_width", "max_width", "stretch_width", "rows"):
+            size = getattr(self, name)
+            optional = size is None and name in {"stretch_width", "rows"}
+            if not optional and (type(size) is not int or not 1 <= size <= LARGEST_SIZE):
+                return f"{name}: received {size!r:.40}, expected a whole number from 1 to {LARGEST_SIZE}"
+        if self.color not in ("BGR", "RGB", "GRAY"):  # not a set: it may be a list
+            return f"color: received {self.color!r:.40}, expected BGR, RGB or GRAY"
+        shape = (self.rows or 1, self.channels, self.height, self.stretch_width or self.base_width)
+        if math.prod(shape) > _MOST_NUMBERS:
+            return f"received {shape} for one batch, expected at most {_MOST_NUMBERS} numbers"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +230,11 @@ class Emissions:
         probs = np.take_along_axis(probabilities, indices[..., None], axis=-1)[..., 0]
         rivals = Rivals.of(probabilities, probs, margin) if margin else None
         return cls(indices.astype(np.int32), probs, rivals=rivals)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all probabilities are numbers. Damaged weights give others, and so do some in too low a precision."""
+        return bool(np.isfinite(self.probs).all())
 
     def first(self, lines: int) -> Emissions:
         """Return those of the first lines, without the rows that filled up their batch."""

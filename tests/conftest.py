@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks.label_file import Label, read_label_file
+from ocrhpi import cache
 from ocrhpi.backends.registry import ENTRY_POINT_GROUP
 from ocrhpi.catalog import fetch
 from ocrhpi.model import Model, load_model
@@ -25,6 +26,13 @@ needs_paddle2onnx = pytest.mark.skipif(
 )
 
 LINES = Path(__file__).parent / "data" / "lines"
+
+
+@pytest.fixture(autouse=True)
+def spare(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """Returns the folder that takes the place of a cache that cannot be written to; each test has its own."""
+    monkeypatch.setattr(cache, "_spare", cache._Spare())
+    return lambda: cache.spare_place("")
 
 
 @pytest.fixture(scope="session")

@@ -14,32 +14,39 @@ import ocrhpi
 PACKAGE = Path(ocrhpi.__file__).parent
 ENGINES = {"paddle", "paddle2onnx", "onnx", "onnxruntime", "openvino", "tensorrt", "pycuda", "torch", "ray"}
 
-# room -> rooms it may import; every room may also import values, errors and options
+# room -> rooms it may import; every room may also import values, errors, options, what reads data files and writes
+# files, and what puts things right after a fork
 ARROWS = {
     "values": set(),
     "errors": set(),
     "options": set(),
+    "data_files": set(),
+    "yaml_files": set(),
+    "files": set(),
+    "forks": set(),
     "machine": set(),
     "paddlex_options": {"backends"},
     "hpi_config": {"backends", "paddlex_options", "tuning"},
     "tuner": {"backends", "export", "hpi_config", "machine", "model", "tuning", "__init__"},
-    "graph_facts": set(),
+    "parameters": set(),
+    "graph_facts": {"parameters"},
     "model": {"graph_facts"},
     "catalog": {"cache", "graph_facts"},
     "recognition": set(),
-    "backends": {"cache", "model", "machine", "graph_facts"},
+    "backends": {"cache", "model", "machine", "graph_facts", "parameters"},
+    "output": set(),
     "save_names": set(),
     "pictures": set(),
-    "results": {"pictures", "save_names"},
+    "results": {"output", "pictures", "save_names"},
     "reading": {"recognition", "backends", "model"},
     "predictor": {"reading", "recognition", "backends", "model", "results"},
     "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "precision"},
     "precision": {"backends", "cache", "export", "graph_facts", "model", "recognition"},
     "cache": set(),
-    "export": {"backends", "cache", "graph_facts", "model", "recognition"},
+    "export": {"backends", "cache", "graph_facts", "model", "parameters", "recognition"},
     "candidate": set(),
     "normal_mode": {"backends", "candidate", "model"},
-    "children": set(),
+    "children": {"cache"},
     "tuning": {
         *("assembly", "backends", "cache", "candidate", "children", "machine", "model", "precision", "reading"),
         *("normal_mode", "recognition"),
@@ -48,7 +55,7 @@ ARROWS = {
     "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning", "__init__"},
     "report": {"bench", "candidate", "catalog", "display", "tuning"},
     "evaluation": {"bench", "predictor", "recognition", "tuning"},
-    "edge": {"backends", "machine", "recognition"},
+    "edge": {"backends", "machine", "output", "recognition"},
     "bundle": {
         *("assembly", "cache", "candidate", "catalog", "edge", "export", "graph_facts", "model", "reading", "tuning"),
         "__init__",
@@ -76,12 +83,12 @@ ARROWS = {
     "cli": {
         *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"),
         *("bench", "display", "evaluation", "hpi_config", "report", "tuner", "bundle", "edge", "integrations"),
-        *("batch", "machine", "model", "precision", "predictor", "reading_options", "serving"),
+        *("batch", "machine", "model", "output", "precision", "predictor", "reading_options", "serving"),
     },
     "__main__": {"cli"},
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
 }
-COMMON = {"values", "errors", "options"}
+COMMON = {"values", "errors", "options", "data_files", "yaml_files", "files", "forks"}
 
 
 def room_of(module: str) -> str:

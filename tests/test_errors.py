@@ -22,6 +22,7 @@ EXAMPLES = [
     errors.TuningError("PP-OCRv4_mobile_rec", "normal mode does not run"),
     errors.RequestRefused(429, "the queue is full; try again later", 2),
     errors.WorkerFailed("batch_0", "3 times in a row, died of SIGKILL"),
+    errors.OutputError("out/a.json", "No space left on device", 28),
     errors.MissingExtra("serve", "module 'fastapi' is not installed"),
     errors.UnknownBackend("padle", ["paddle"]),
     errors.BackendUnavailable("paddle", "module 'paddle' is not installed", "pip install"),
@@ -63,3 +64,21 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 def test_nearest_names() -> None:
     assert errors.nearest("cpu_thread", ["cpu_threads", "device"]) == " Did you mean 'cpu_threads'?"
     assert errors.nearest("zzz", ["cpu_threads"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (["a.png"], "backend 'paddle': out of memory. It was reading a.png."),
+        (list("abcd"), "backend 'paddle': out of memory. It was reading a, b, c, d."),
+        (list("abcdefg"), "backend 'paddle': out of memory. It was reading a, b, c, d and 3 more."),
+    ],
+)
+def test_an_engine_error_names_the_inputs_once(inputs: list[str], said: str) -> None:
+    error = errors.BackendError("paddle", "out of memory")
+    assert error.inputs == ()
+    for _ in range(2):
+        error.tell_inputs(inputs)
+        assert (str(error), error.inputs) == (said, tuple(inputs))
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.inputs) == (said, tuple(inputs))

@@ -10,6 +10,7 @@ import yaml
 from ocrhpi.errors import ModelFormatError, ModelNotFound
 from ocrhpi.model import load_model
 from ocrhpi.values import InputSpec
+from tests.oracle import write_onnx
 from tests.tiny_model import VOCABULARY, write_config
 
 
@@ -194,3 +195,31 @@ def test_a_vocabulary_with_odd_characters_survives(directory: Path) -> None:
     ]
     write_config(directory, PostProcess={"name": "CTCLabelDecode", "character_dict": odd})
     assert load_model(directory).vocabulary == tuple(odd)
+
+
+@pytest.mark.parametrize(
+    ("told", "problem"),
+    [
+        ("[1]", "metadata.input: expected a JSON object"),
+        ("{", "metadata.input: expected a JSON object"),
+        ("[" * 10_000, r"metadata.input: expected a JSON object \(nested too deeply\)"),
+        ('{"height": 2000000000}', "input: height: received 2000000000, expected a whole number from 1 to 10000"),
+        ('{"base_width": "wide"}', "input: base_width: received 'wide'"),
+        ('{"color": {}}', "input: color: received {}, expected BGR, RGB or GRAY"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_an_export_that_says_what_no_input_is(told: str, problem: str, tmp_path: Path) -> None:
+    metadata = {"exporter": "ours", "character": "a\nb", "input": told}
+    file = write_onnx(tmp_path / "m.onnx", ["a", "b"], metadata=metadata)
+    with pytest.raises(ModelFormatError, match=rf"m\.onnx: {problem}"):
+        load_model(file)
+
+
+def test_names_that_no_file_can_have(directory: Path) -> None:
+    write_config(directory, Global={"model_name": "a\0b"})
+    model = load_model(directory)
+    assert model.name == "a\0b"
+    assert "\0" not in model.file_name
+    with pytest.raises(ModelNotFound, match="not found"):
+        load_model(directory / "a\0b")

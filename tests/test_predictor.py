@@ -97,10 +97,26 @@ def test_unsupported_objects_raise_a_type_error(predictor: Predictor) -> None:
         list(predictor.predict_iter(None))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "4", True])
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "4", True, np.bool_(1), np.float64(4.5), np.int64(0), [4]])
 def test_batch_sizes_that_do_not_fit(predictor: Predictor, batch_size: object) -> None:
     with pytest.raises(OptionError, match="batch_size"):
         predictor.predict_iter([], batch_size=batch_size)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch_size", [np.int64(4), np.uint8(4), np.array(4)])
+def test_batch_sizes_of_numpy(batch_size: Any) -> None:
+    reader = FakeReader("reader")
+    with Predictor(reader) as predictor:
+        assert len(predictor.predict([blank(1).pixels] * 3, batch_size=batch_size)) == 3
+        assert len(list(predictor.predict_iter([blank(1).pixels] * 3, batch_size=batch_size))) == 3
+        assert reader.calls == [(3, 4, False)] * 2
+        assert {type(size) for _, size, _ in reader.calls} == {int}
+
+
+@pytest.mark.parametrize("nothing", [[], (), iter([]), [[], ()]])
+def test_no_inputs_are_no_results(predictor: Predictor, nothing: Any) -> None:
+    assert predictor.predict(nothing) == []
+    assert list(predictor.predict_iter(nothing, batch_size=8)) == []
 
 
 def test_on_error_that_does_not_fit(predictor: Predictor) -> None:
@@ -180,7 +196,7 @@ def test_one_by_one_each_result_comes_as_soon_as_it_is_read() -> None:
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_no_window_holds_many_more_bytes_than_it_may(monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
     lines = [blank(width).pixels for width in (1000, 10, 2000, 10, 4000, 5000, 10, 10)]
-    monkeypatch.setattr(predictor_module, "_WINDOW_BYTES", sum(pixels.nbytes for pixels in lines[:3]))
+    monkeypatch.setattr(predictor_module, "WINDOW_BYTES", sum(pixels.nbytes for pixels in lines[:3]))
     reader = FakeReader("reader")
     with Predictor(reader) as predictor:
         predictor.predict(lines, batch_size=batch_size)
@@ -216,3 +232,38 @@ def test_closing_closes_the_backend(predictor: Predictor) -> None:
     predictor.close()
     with pytest.raises(BackendClosed):
         list(predictor.predict_iter(line(0)))
+
+
+class CallersError(Exception):
+    """What an iterator of the caller raises."""
+
+
+def failing(error: Exception, count: int) -> Iterator[np.ndarray]:
+    for seed in range(count):
+        yield line(seed)
+    raise error
+
+
+@pytest.mark.parametrize("on_error", ["raise", "skip"])
+@pytest.mark.parametrize(("batch_size", "count"), [(1, 3), (4, 3), (4, 50), (4, 0), (None, 5)])
+def test_what_a_stream_gave_before_it_failed_is_read_first(
+    predictor: Predictor, batch_size: int | None, count: int, on_error: Any
+) -> None:
+    expected = [result["rec_text"] for result in predictor.predict([line(seed) for seed in range(count)])]
+    for error in (CallersError("mine"), UnreadableInput("mine", "is not ours")):
+        texts: list[str] = []
+        results = predictor.predict_iter(failing(error, count), batch_size=batch_size, on_error=on_error)
+        with pytest.raises(type(error)) as caught:
+            texts.extend(result["rec_text"] for result in results)
+        assert caught.value is error
+        assert texts == expected
+        with pytest.raises(type(error)) as caught:
+            predictor.predict(failing(error, count), batch_size=batch_size, on_error=on_error)
+        assert caught.value is error
+
+
+def test_a_stream_within_a_list_that_fails(predictor: Predictor) -> None:
+    results = predictor.predict_iter([line(1), failing(CallersError("mine"), 2), line(2)], batch_size=8)
+    assert [next(results)["error"] for _ in range(3)] == [None] * 3
+    with pytest.raises(CallersError, match="mine"):
+        next(results)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from ocrhpi.errors import OptionError
@@ -75,3 +76,43 @@ def test_those_who_come_after_do_not_measure_again() -> None:
     assert always.without_measuring_anew().hpi_config == HpiConfig(budget_s=5.0, tune="auto")
     never = reading_options("x", hpi_config={"tune": "never"})
     assert never.without_measuring_anew() is never
+
+
+def test_arguments_as_numpy_and_the_shell_give_them(tmp_path: Path) -> None:
+    options = reading_options(
+        model_dir=tmp_path,
+        hpi_config={"cpu_threads": np.int64(2), "cache_dir": tmp_path, "max_latency_ms": np.float32(5)},
+        use_hpip=np.bool_(0),
+        device="GPU:0",
+        threads=np.int64(3),
+        batch_size=np.int32(4),
+        character_dict_path=tmp_path / "dict.txt",
+        rec_image_shape=[np.int64(3), 32, np.int64(100)],
+        input_shape=np.array([3, 48, 320]),
+    )
+    assert options == reading_options(
+        model_dir=str(tmp_path),
+        hpi_config={"cpu_threads": 2, "cache_dir": str(tmp_path), "max_latency_ms": 5.0},
+        use_hpip=False,
+        device="gpu:0",
+        threads=3,
+        batch_size=4,
+        character_dict_path=str(tmp_path / "dict.txt"),
+        rec_image_shape=(3, 32, 100),
+        input_shape=(3, 48, 320),
+    )
+    assert json.loads(json.dumps(options.plain()))["device"] == "gpu:0"
+
+
+@pytest.mark.parametrize("shape", [(3, np.int64(48), 320), [3, 48, 320], np.array([3, 48, 320], np.uint16), "3,48,320"])
+def test_shapes_in_any_form(shape: object) -> None:
+    assert reading_options("x", input_shape=shape).input_shape == (3, 48, 320)
+    assert reading_options("x", rec_image_shape=shape).rec_image_shape == (3, 48, 320)
+
+
+@pytest.mark.parametrize(
+    "shape", [np.array([3.0, 48.5, 320.0]), np.array([[3, 48, 320]]), [True, 48, 320], np.array(3)]
+)
+def test_shapes_that_do_not_fit(shape: object) -> None:
+    with pytest.raises(OptionError, match="input_shape"):
+        reading_options("x", input_shape=shape)

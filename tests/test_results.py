@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrhpi.errors import OptionError, UnreadableInput
+from ocrhpi.errors import OptionError, OutputError, UnreadableInput
 from ocrhpi.results import SaveNames, TextRecResult
 from ocrhpi.values import LineImage, TextLine, UnreadableLine, WordBoxes
 
@@ -34,6 +35,11 @@ def result(
 
 def failed(input_path: str = "in/bad.png") -> TextRecResult:
     return TextRecResult.of_error(UnreadableLine(UnreadableInput(input_path, "is empty"), input_path), SaveNames())
+
+
+def save(names: SaveNames, directory: Path, base: str, input_path: str) -> Path:
+    content = json.dumps({"input_path": input_path, "page_index": None}).encode()
+    return names.save(directory, base, (input_path, None, ""), "_res.json", lambda file: file.write(content))
 
 
 def test_keys_and_json() -> None:
@@ -226,7 +232,7 @@ def test_a_directory_may_look_like_a_file(tmp_path: Path) -> None:
 def test_a_file_is_no_directory_to_save_into(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("x")
     for save in (result().save_to_json, result().save_to_img):
-        with pytest.raises(FileExistsError):
+        with pytest.raises(OutputError, match="taken could not be written: a file is in the way"):
             save(tmp_path / "taken")
 
 
@@ -281,7 +287,7 @@ def test_pickled_results_do_not_carry_the_names_of_all_others(tmp_path: Path) ->
     one = result(names=names)
     before = len(pickle.dumps(one))
     for number in range(100):
-        names.claim(tmp_path, f"s{number}", (f"in/s{number}", None, ""))
+        save(names, tmp_path, f"s{number}", f"in/s{number}")
     assert len(pickle.dumps(one)) == before
 
 
@@ -297,8 +303,9 @@ def test_many_inputs_of_one_name_are_named_in_one_look_each(tmp_path: Path, monk
     monkeypatch.setattr(Path, "lstat", lstat)
     names = SaveNames()
     for number in reversed(range(60)):
-        names.claim(tmp_path, "a", (f"{number}/a.png", None, ""))
-    assert len(looked) == len(set(looked)) == 60
+        save(names, tmp_path, "a", f"{number}/a.png")
+    assert len(set(looked)) == 60
+    assert len(looked) == 60 + 50, "once more, before one of the first run is replaced"
 
 
 def test_a_directory_that_cannot_be_searched_is_an_error_at_once(
@@ -309,4 +316,77 @@ def test_a_directory_that_cannot_be_searched_is_an_error_at_once(
 
     monkeypatch.setattr(Path, "lstat", refused)
     with pytest.raises(PermissionError):
-        SaveNames().claim(tmp_path, "a", ("x/a.png", None, ""))
+        save(SaveNames(), tmp_path, "a", "x/a.png")
+
+
+def test_processes_that_save_equal_stems_at_once_lose_nothing(tmp_path: Path) -> None:
+    # Each has names of its own, as each process has.
+    def save_one(number: int) -> list[Path]:
+        return result(f"{number}/a.png").save_all(tmp_path)
+
+    with ThreadPoolExecutor(16) as pool:
+        saved = list(pool.map(save_one, range(48)))
+    assert sorted(saved_in(tmp_path).values()) == sorted(f"{number}/a.png" for number in range(48))
+    assert len({path for paths in saved for path in paths}) == 96
+    for as_json, picture in saved:
+        assert as_json.stem == picture.stem, "they belong together"
+    assert len(list(tmp_path.iterdir())) == 96, "and nothing is left over"
+
+
+SAVING = """
+import sys
+from tests.test_results import result
+sys.stdin.read(1)
+for number in range(40):
+    result(f"{sys.argv[1]}/{number % 4}.png").save_all(sys.argv[2])
+"""
+
+
+def test_two_processes_that_save_into_one_folder(tmp_path: Path) -> None:
+    programs = [[sys.executable, "-c", SAVING, name, str(tmp_path)] for name in ("x", "y")]
+    processes = [subprocess.Popen(program, stdin=subprocess.PIPE) for program in programs]
+    for process in processes:
+        process.communicate(b"!", 60)
+        assert process.returncode == 0
+    assert sorted(saved_in(tmp_path).values()) == [f"{name}/{number}.png" for name in "xy" for number in range(4)]
+    assert len(list(tmp_path.glob("*_res.png"))) == 8
+
+
+@pytest.mark.parametrize("picture_first", [True, False])
+def test_a_name_that_another_process_took_meanwhile_is_left_to_it(tmp_path: Path, picture_first: bool) -> None:
+    one, two = result("x/a.png"), result("y/a.png")
+    saves = [TextRecResult.save_to_img, TextRecResult.save_to_json]
+    for save_one in saves if picture_first else reversed(saves):
+        assert save_one(one, tmp_path).name.startswith("a_res")
+        assert save_one(two, tmp_path).name.startswith("a-2_res")
+    assert saved_in(tmp_path) == {"a_res.json": "x/a.png", "a-2_res.json": "y/a.png"}
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_name_that_was_free_when_it_was_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = SaveNames._look_at_next
+
+    def and_then_another_saves(names: SaveNames, *arguments: Any) -> None:
+        look(names, *arguments)
+        monkeypatch.setattr(SaveNames, "_look_at_next", look)
+        assert result("x/a.png").save_to_json(tmp_path).name == "a_res.json"
+
+    monkeypatch.setattr(SaveNames, "_look_at_next", and_then_another_saves)
+    assert result("y/a.png").save_to_json(tmp_path).name == "a-2_res.json"
+    assert sorted(saved_in(tmp_path).values()) == ["x/a.png", "y/a.png"]
+
+
+def test_pictures_alone(tmp_path: Path) -> None:
+    early = [result(f"{name}/a.png") for name in "xyz"]
+    assert [one.save_to_img(tmp_path).name for one in early] == ["a_res.png", "a-2_res.png", "a-3_res.png"]
+    for file in tmp_path.iterdir():
+        os.utime(file, (1e9, 1e9))
+    assert result("x/a.png").save_to_img(tmp_path).name == "a_res.png", "that of a run before is replaced"
+
+
+def test_a_file_system_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(os, "link", refused)
+    test_processes_that_save_equal_stems_at_once_lose_nothing(tmp_path)

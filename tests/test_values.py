@@ -1,13 +1,14 @@
-"""Emissions and their rivals."""
+"""Emissions and their rivals, and what an input may be."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ocrhpi.values import Emissions, Probabilities
+from ocrhpi.values import Emissions, InputSpec, Probabilities
 
 
 def probabilities() -> Probabilities:
@@ -86,3 +87,47 @@ def test_rivals_of_the_first_rows() -> None:
     assert counts == [int((rivals.rows < row).sum()) for row in range(5)]
     assert counts[0] == 0
     assert counts[3] == counts[4] == len(rivals.rows) > counts[1] > 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_probabilities_that_are_no_numbers(value: float) -> None:
+    full = probabilities()
+    assert Emissions.from_probabilities(full).finite
+    full[1, 3] = value
+    assert not Emissions.from_probabilities(full).finite
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {},
+        {"rows": 4, "stretch_width": 256},
+        {"height": 10_000},
+        {"height": 10_000, "base_width": 3200},
+        {"color": "GRAY", "base_width": 10_000, "max_width": 10_000},
+    ],
+)
+def test_inputs_that_a_network_may_have(sizes: dict[str, Any]) -> None:
+    assert not InputSpec(**sizes).fault
+
+
+@pytest.mark.parametrize(
+    ("sizes", "fault"),
+    [
+        ({"height": 0}, "height: received 0, expected a whole number from 1 to 10000"),
+        ({"height": "48"}, "height: received '48', expected a whole number"),
+        ({"height": None}, "height: received None"),
+        ({"height": True}, "height: received True"),
+        ({"base_width": 2_000_000_000}, "base_width: received 2000000000"),
+        ({"max_width": 3200.0}, "max_width: received 3200.0"),
+        ({"stretch_width": -1}, "stretch_width: received -1"),
+        ({"rows": 1 << 200}, "rows: received 160693"),
+        ({"color": ["BGR"] * 100}, "color: received ['BGR', "),
+        ({"rows": 100, "height": 1000, "base_width": 1000}, "received (100, 3, 1000, 1000) for one batch"),
+        ({"height": 10_000, "stretch_width": 10_000}, "received (1, 3, 10000, 10000) for one batch"),
+    ],
+)
+def test_inputs_that_no_network_has(sizes: dict[str, Any], fault: str) -> None:
+    told = InputSpec(**sizes).fault
+    assert told.startswith(fault)
+    assert len(told) < 120

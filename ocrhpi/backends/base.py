@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from ocrhpi.backends.device import Device, parse_device
+from ocrhpi.backends.guest import as_it_was
 from ocrhpi.errors import BackendClosed, BackendError, BatchError, ModelFormatError, OcrhpiError
+from ocrhpi.forks import end_without_destructors, never_free, renew_in_children, without_forks
 from ocrhpi.options import Options, parse_options
 from ocrhpi.values import Emissions
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Backend", "Effective"]
 
 # How lines begin that engines put before the one that tells.
-_NOISE = ("---", "C++ Traceback", "Error Message Summary", "Exception from")
+_NOISE = ("---", "C++ Traceback", "Error Message Summary", "Exception from", "In user code:")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ class Backend(ABC):
     A backend goes from new to open to closed, once. ``run`` may be called from many threads; calls beyond
     ``parallel_requests`` wait. It is a context manager: entering opens, leaving closes.
 
+    In a process that was forked from the one that opened it, it opens an engine of its own at the first ``run``; there,
+    the parent's is neither run nor closed.
+
     Args:
         model: The model to run.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None lets the backend choose.
@@ -88,9 +93,13 @@ class Backend(ABC):
         self.model = model
         self.device: Device | None = None if device is None else parse_device(device)
         self.options = parse_options(self.options_type, options or {})
+        self._asked = device, options
         self._state = "new"
         self._effective: Effective | None = None
         self._slots = threading.BoundedSemaphore(self.parallel_requests)
+        self._inherited = False  # whether the engine is that of the process that this one was forked from
+        self._opening = threading.Lock()
+        renew_in_children(self)
 
     @property
     def parallel_requests(self) -> int:
@@ -129,8 +138,10 @@ class Backend(ABC):
         """
         if self._state != "new":
             raise BackendError(self.name, f"open() was called on a backend that is {self._state}")
+        end_without_destructors()
         try:
-            self._effective = self._open()
+            with without_forks(), as_it_was():
+                self._effective = self._open()
         except OcrhpiError:
             raise
         except self.foreign_errors as error:
@@ -162,17 +173,19 @@ class Backend(ABC):
             Emissions of (N, T), owned by the caller: the engine never writes to them again.
 
         Raises:
-            BackendClosed: The backend is not open.
+            BackendClosed: The backend is not open, or is open on a GPU in the process that this one was forked from.
             BatchError: Wrong dtype or shape.
             ModelFormatError: The network has another number of classes than the vocabulary.
-            BackendError: The engine failed.
+            BackendError: The engine failed, or its probabilities are no numbers.
         """
         self._check(batch)
         self._check_columns(batch, "widths", widths, wanted=self.masked)
         self._check_columns(batch, "contents", contents, wanted=self.takes_pixels)
-        with self._slots:
+        with self._slots, without_forks():
             if self._state != "open":
                 raise BackendClosed(self.name, self._state)
+            if self._inherited:
+                self._open_here()
             try:
                 whole = cast("NetworkInput", np.ascontiguousarray(batch))
                 emissions = self._run(whole, widths, contents, margin)
@@ -181,8 +194,12 @@ class Backend(ABC):
             except self.foreign_errors as error:
                 problem = f"could not run a batch of shape {batch.shape}: {_first_line(error)}"
                 raise BackendError(self.name, problem) from error
+        if len(emissions.indices) != len(batch):  # of another batch, and so the text of other lines
+            raise BackendError(self.name, f"received {len(batch)} lines and gave {len(emissions.indices)}")
         if emissions.indices.size and emissions.indices.max() >= len(self.model.labels):
             raise self._classes_error(f"class {emissions.indices.max()} and above")
+        if not emissions.finite:
+            raise self._not_finite()
         return emissions
 
     def close(self) -> None:
@@ -190,12 +207,35 @@ class Backend(ABC):
         for _ in range(self.parallel_requests):
             self._slots.acquire()
         try:
-            if self._state == "open":
-                self._close()
+            if self._state == "open" and not self._inherited:
+                with without_forks():
+                    self._close()
             self._state = "closed"
         finally:
             for _ in range(self.parallel_requests):
                 self._slots.release()
+
+    def renew_after_fork(self) -> None:
+        """Leave the engine alone in a forked child: its threads are the parent's, and freeing it waits for them."""
+        self._slots = threading.BoundedSemaphore(self.parallel_requests)
+        self._opening = threading.Lock()
+        if self._state == "open":
+            self._inherited = True
+            never_free(dict(self.__dict__))
+
+    def _open_here(self) -> None:
+        """Open an engine of this process in the place of the one that it inherited."""
+        with self._opening:
+            if not self._inherited:  # another thread was first
+                return
+            ran_on, (device, options) = self.effective.device, self._asked
+            if ran_on != "cpu":  # no driver of a GPU works in a child of a process that has used it
+                raise BackendClosed(self.name, f"open on {ran_on} in the process that this one was forked from")
+            # As a whole: only the backend itself knows which of its attributes belong to the engine.
+            own = type(self)(self.model, device or ran_on, options).open()
+            ours = ("_slots", "_opening", "_inherited")
+            self.__dict__.update({name: value for name, value in own.__dict__.items() if name not in ours})
+            self._inherited = False
 
     def __enter__(self) -> Self:
         return self.open()
@@ -237,6 +277,14 @@ class Backend(ABC):
             "belong together",
         )
 
+    def _not_finite(self) -> BackendError:
+        precision = self.effective.precision
+        reason = "its weights are damaged; copy or fetch the model again"
+        if precision != "fp32":
+            reason = f"some are too large for {precision}, or its weights are damaged; run it in fp32"
+        problem = f"the network of {self.model.path} gives probabilities that are no numbers (NaN)"
+        return BackendError(self.name, f"{problem}: {reason}")
+
     def _check(self, batch: NetworkInput) -> None:
         spec = self.model.spec
         channels, height, rows = spec.channels, spec.height, spec.rows or "N"
@@ -272,5 +320,6 @@ class Backend(ABC):
 def _first_line(error: Exception) -> str:
     """Engines put a C++ trace around the one line that tells; keep that line."""
     lines = [line.strip() for line in str(error).splitlines()]
-    telling = [line for line in lines if line and not line.startswith(_NOISE)]
-    return f"{type(error).__name__}: {telling[0][:300] if telling else 'no message'}"
+    telling = [line for line in lines if line and not line.startswith(_NOISE)] or ["no message"]
+    told = " ".join(telling[:2]) if telling[0].endswith(":") else telling[0]
+    return f"{type(error).__name__}: {told[:300]}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ocrhpi.cache import cache_root
+from ocrhpi.cache import writable_folder
 from ocrhpi.errors import BackendError, BackendMismatch
+from ocrhpi.files import locked, sha256_of, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["CompiledCache"]
@@ -20,7 +22,6 @@ T = TypeVar("T")
 _KEY_FILE = "key.json"
 _LOCK_FILE = ".lock"
 _OURS = (_KEY_FILE, _LOCK_FILE)
-_CHUNK = 1 << 20
 _DIGITS = 24
 
 
@@ -34,13 +35,16 @@ class CompiledCache:
         cache_dir: As in `ocrhpi.cache.cache_root`.
 
     Attributes:
-        path: The directory; made by `load`.
+        path: The directory, made here; where the cache cannot be written to, a temporary one.
+
+    Raises:
+        OutputError: Neither can be made.
     """
 
     def __init__(self, label: str, graph: Path, facts: Mapping[str, Any], cache_dir: str | None = None) -> None:
-        self._key = json.dumps({"graph": _sha256(graph), **facts}, sort_keys=True, indent=1)
+        self._key = json.dumps({"graph": sha256_of(graph), **facts}, sort_keys=True, indent=1)
         digest = hashlib.sha256(self._key.encode()).hexdigest()
-        self.path = cache_root(cache_dir) / "engines" / f"{label}-{digest[:_DIGITS]}"
+        self.path = writable_folder(f"engines/{label}-{digest[:_DIGITS]}", cache_dir)
 
     def load(self, open_engine: Callable[[], T]) -> T:
         """Call ``open_engine``, which reads and writes the directory; of processes that do so at once, one compiles.
@@ -50,11 +54,7 @@ class CompiledCache:
         Raises:
             BackendError: What ``open_engine`` raises.
         """
-        from filelock import FileLock  # noqa: PLC0415 - only GPUs compile
-
-        self.path.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path / _LOCK_FILE):
-            self._write_key()
+        with self._alone():
             try:
                 return open_engine()
             except BackendMismatch:
@@ -64,23 +64,21 @@ class CompiledCache:
                     raise
             return open_engine()
 
-    def _write_key(self) -> None:
-        """Say in words what the directory is for."""
-        temporary = self.path / f".{_KEY_FILE}.tmp"
-        temporary.write_text(self._key, "utf-8")
-        temporary.replace(self.path / _KEY_FILE)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the only process here, and say in words what the directory is for, where it can be written to."""
+        with ExitStack() as stack:
+            with suppress(OSError):
+                stack.enter_context(locked(self.path / _LOCK_FILE))
+                write_atomically(self.path / _KEY_FILE, self._key)
+            yield
 
     def _clear(self) -> bool:
-        """Remove what was compiled; return whether there was anything."""
+        """Remove what was compiled; return whether anything was."""
         kept = [file for file in self.path.iterdir() if file.is_file() and file.name not in _OURS]
-        for file in kept:
-            file.unlink()
+        try:
+            for file in kept:
+                file.unlink()
+        except OSError:
+            return False
         return bool(kept)
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while chunk := content.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import queue
-from functools import lru_cache, partial
+import threading
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -14,18 +15,19 @@ from ocrhpi.backends.onnx_io import GraphInterface, onnx_file
 from ocrhpi.backends.openvino_layers import keep_fp32, layer_precisions
 from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
+from ocrhpi.forks import OncePerProcess, before_forks
 from ocrhpi.graph_facts import read_onnx_metadata
 from ocrhpi.machine import usable_cores
-from ocrhpi.options import Options
+from ocrhpi.options import Options, PathText, Threads
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
-__all__ = ["SPEC", "OpenVinoBackend", "OpenVinoOptions"]
+__all__ = ["SPEC", "OpenVinoBackend", "OpenVinoOptions", "process_core"]
 
 SPEC = BackendSpec(
     name="openvino",
@@ -73,12 +75,12 @@ class OpenVinoOptions(Options):
     rest: Literal["fp32", "bf16"] = "fp32"
     hint: Literal["latency", "throughput"] = "latency"
     streams: Annotated[int, Field(ge=1)] | None = None
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Threads | None = None
     requests: Annotated[int, Field(ge=1)] | None = None
     pinning: bool = False
     shape_count: Annotated[int, Field(ge=1)] | None = None
     runtime_cache: Annotated[int, Field(ge=0)] | None = None
-    cache_dir: Annotated[str, Field(min_length=1)] | None = None
+    cache_dir: PathText | None = None
 
 
 class OpenVinoBackend(Backend):
@@ -91,7 +93,9 @@ class OpenVinoBackend(Backend):
     def __init__(self, model: Model, device: str | None = None, options: Mapping[str, Any] | None = None) -> None:
         super().__init__(model, device, options)
         self._interface: GraphInterface | None = None
-        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._compile: Callable[[], Any] = lambda: None
+        self._idle: queue.SimpleQueue[Any] | None = None  # requests of the model as it is compiled now
 
     @property
     def parallel_requests(self) -> int:
@@ -106,19 +110,19 @@ class OpenVinoBackend(Backend):
 
     def _open(self) -> Effective:
         openvino = _import_openvino()
-        core = _core()
+        core = process_core()
         name = self._choose_device(core.available_devices)
-        file, network = self._read(openvino, core)
-        network = self._with_layers(openvino, core, network)
+        file, network = self._network(openvino, core)
         inputs, outputs = ([tensor.get_names() for tensor in ends] for ends in (network.inputs, network.outputs))
         interface = GraphInterface.read(file, inputs, outputs)
         cache, count = self.options.runtime_cache, self.options.shape_count
         if cache is None:
             cache = _CACHE_OF_ENDLESS_SHAPES if count is None else _PRIMITIVES_A_SHAPE * count
-        compiled = core.compile_model(network, name, self._properties(name, cache))
+        properties = self._properties(name, cache)
+        compiled = core.compile_model(network, name, properties)
         effective = self._verified(compiled, str(openvino.get_version()), name, cache)
-        for _ in range(self.parallel_requests):
-            self._idle.put(compiled.create_infer_request())
+        self._compile = lambda: core.compile_model(self._network(openvino, core)[1], name, properties)
+        self._idle = self._requests_of(compiled)
         self._interface = interface
         return effective
 
@@ -129,17 +133,46 @@ class OpenVinoBackend(Backend):
 
     def _run(self, batch: NetworkInput, widths: Widths | None, contents: Contents | None, margin: float) -> Emissions:
         assert self._interface is not None  # noqa: S101 - open, as run() checked
-        request = self._idle.get()
+        inputs = dict(enumerate(self._interface.inputs(batch, widths, contents)))
+        while True:
+            idle = self._whole()
+            request = idle.get()
+            try:
+                # The outputs stay in the engine's memory, so the request is busy until they are reduced.
+                outputs = self._infer(request, inputs, idle)
+                emissions = self._interface.emissions(list(outputs.values()), partial(self._reduce, margin=margin))
+            finally:
+                idle.put(request)
+            if idle is self._idle:  # else another call failed meanwhile, perhaps in the stream that this one ran in
+                return emissions
+
+    def _infer(self, request: Any, inputs: dict[int, Any], idle: queue.SimpleQueue[Any]) -> Any:  # noqa: ANN401
         try:
-            inputs = dict(enumerate(self._interface.inputs(batch, widths, contents)))
-            # The outputs stay in the engine's memory, so the request is busy until they are reduced.
-            outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
-            return self._interface.emissions(list(outputs.values()), partial(self._reduce, margin=margin))
-        finally:
-            self._idle.put(request)
+            return request.infer(inputs, share_inputs=True, share_outputs=True)
+        except BaseException:
+            # A network that failed half-way, say for lack of memory, stays as it was then: it fails at every batch from
+            # there on, or gives the outputs of the one before (seen with OpenVINO 2026.4). New requests do not help.
+            with self._lock:
+                if self._idle is idle:
+                    self._idle = None
+            raise
+
+    def _whole(self) -> queue.SimpleQueue[Any]:
+        """Return the idle requests, of a model compiled anew if a batch failed."""
+        with self._lock:
+            if self._idle is None:
+                self._idle = self._requests_of(self._compile())
+            return self._idle
+
+    def _requests_of(self, compiled: Any) -> queue.SimpleQueue[Any]:  # noqa: ANN401 - see `_network`
+        requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(self.parallel_requests):
+            requests.put(compiled.create_infer_request())
+        return requests
 
     def _close(self) -> None:
-        self._idle = queue.SimpleQueue()
+        self._idle = None
+        self._compile = lambda: None
 
     @property
     def _threads(self) -> int:
@@ -157,7 +190,12 @@ class OpenVinoBackend(Backend):
             raise BackendMismatch(self.name, f"device {wanted}", f"OpenVINO finds here: {', '.join(names)}, auto")
         return names[wanted]
 
-    def _read(self, openvino: Any, core: Any) -> tuple[Path, Any]:  # noqa: ANN401 - OpenVINO's types need it imported
+    def _network(self, openvino: Any, core: Any) -> tuple[Path, Any]:  # noqa: ANN401 - OpenVINO's types need it imported
+        """Return the file and the network in it, with its layers in the precisions that it says."""
+        file, network = self._read(openvino, core)
+        return file, self._with_layers(openvino, core, network)
+
+    def _read(self, openvino: Any, core: Any) -> tuple[Path, Any]:  # noqa: ANN401
         files = self.model.files
         if files.onnx is None and files.paddle_graph and files.paddle_graph.suffix == ".pdmodel":
             frontend, paths = "paddle", files.source
@@ -258,14 +296,25 @@ def _telling(error: Exception) -> str:
     return " ".join(line for line in lines if line and not line.startswith(("Exception from", "Check '")))[:300]
 
 
-@lru_cache(maxsize=1)
-def _core() -> Any:  # noqa: ANN401 - untyped
+@OncePerProcess
+def process_core() -> Any:  # noqa: ANN401 - untyped
     """Return the core of this process, which is never closed.
 
     OpenVINO registers an alternate signal stack in the thread that makes a core, and frees it with the core: if another
     thread closes it, the next signal handled in the first one kills the process (seen with OpenVINO 2026.4).
     """
     return _import_openvino().Core()
+
+
+@before_forks
+def _end_idle_threads() -> None:
+    """End the threads of models that were closed.
+
+    OpenVINO keeps them for the next model, also in a forked child, which has the next model but not the threads: it
+    would wait for them for ever (seen with OpenVINO 2026.4). They end with any core, which takes 5 ms.
+    """
+    if process_core.is_made:
+        _import_openvino().Core().get_property("CPU", "FULL_DEVICE_NAME")
 
 
 def _import_openvino() -> Any:  # noqa: ANN401 - see above

@@ -7,11 +7,11 @@ matrix products by constants: these follow the hint.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
+
+from ocrhpi.files import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -60,8 +60,8 @@ def keep_fp32(
         if any(wanted & output.get_names() for output in node.outputs()):
             for part in _parts(node):
                 part.set_friendly_name(_MARK + part.get_friendly_name().removeprefix(_MARK))
-    with tempfile.TemporaryDirectory(prefix="ocrhpi-") as folder:
-        text = Path(folder, "network.xml")
+    with temporary_folder() as folder:
+        text = folder / "network.xml"
         save(network, text, compress_to_fp16=False)
         return read(_with_attributes(text.read_bytes()), text.with_suffix(".bin").read_bytes())
 

@@ -18,7 +18,8 @@ from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.backends.tf32 import forbid_tf32
 from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelFormatError, ModelNotFound, OptionError
 from ocrhpi.machine import usable_cores
-from ocrhpi.options import Options
+from ocrhpi.options import Options, Threads
+from ocrhpi.parameters import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ class PaddleOptions(Options):
         precision: ``fp32``; ``bf16`` on a CPU, by oneDNN; ``fp16`` with ``tensorrt``.
     """
 
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Threads | None = None
     onednn: bool | Literal["auto"] = "auto"
     onednn_cache_capacity: Annotated[int, Field(ge=1)] = 10
     new_ir: bool = True
@@ -118,6 +119,7 @@ class PaddleBackend(Backend):
                 f"{graph.name} is PIR, which only the new executor runs",
             )
         _refuse_what_crashes_paddle(graph)
+        check_parameters(self.model.files.paddle_parameters, graph, self.model.graph.parameters)
         if self._may_use_gpu:
             forbid_tf32(self.name)  # before Paddle loads NVIDIA's libraries
         paddle = _import_paddle()
@@ -180,6 +182,8 @@ class PaddleBackend(Backend):
             raise OptionError("tensorrt", f"received true on device {self.device}; it is a GPU's")
 
     def _choose_device(self, paddle: Any) -> Device:  # noqa: ANN401 - Paddle is untyped
+        if self.device == Device("cpu"):  # not counted in vain: that starts CUDA, which then fails in forked children
+            return self.device
         cuda = bool(paddle.device.is_compiled_with_cuda())
         count = paddle.device.cuda.device_count() if cuda else 0
         if self.device is None:

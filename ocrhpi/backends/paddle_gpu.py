@@ -12,6 +12,7 @@ import numpy as np
 
 from ocrhpi.backends.compiled import CompiledCache
 from ocrhpi.errors import BackendMismatch
+from ocrhpi.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,13 +115,12 @@ def enable_tensorrt(
 def _collect_shapes(inference: Any, model: Model, config: Config, shapes: Path) -> None:  # noqa: ANN401
     """Run the smallest and the largest batch, while Paddle writes down the shape of every tensor between."""
     spec = model.spec
-    temporary = shapes.with_suffix(".tmp")
-    config.collect_shape_range_info(str(temporary))
-    predictor = inference.create_predictor(config)
-    least, most = spec.stretch_width or spec.base_width, spec.stretch_width or spec.max_width
-    for lines, width in ((1, least), (TENSORRT_LINES, least), (TENSORRT_LINES, most)):
-        handle = predictor.get_input_handle(predictor.get_input_names()[0])
-        handle.copy_from_cpu(np.zeros((lines, spec.channels, spec.height, width), np.float32))
-        predictor.run()
-    del predictor  # writes the file
-    temporary.replace(shapes)
+    with replacing(shapes) as temporary:
+        config.collect_shape_range_info(str(temporary))
+        predictor = inference.create_predictor(config)
+        least, most = spec.stretch_width or spec.base_width, spec.stretch_width or spec.max_width
+        for lines, width in ((1, least), (TENSORRT_LINES, least), (TENSORRT_LINES, most)):
+            handle = predictor.get_input_handle(predictor.get_input_names()[0])
+            handle.copy_from_cpu(np.zeros((lines, spec.channels, spec.height, width), np.float32))
+            predictor.run()
+        del predictor  # writes the file

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import sys
-import tempfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.batch.pool import USUAL_CPUS, Pool
@@ -15,6 +12,8 @@ from ocrhpi.batch.reading import Reading
 from ocrhpi.batch.said import say_again
 from ocrhpi.children.child import Child, ChildFailed
 from ocrhpi.errors import WorkerFailed
+from ocrhpi.files import TemporaryFolder
+from ocrhpi.forks import RenewedLock, RenewedThreads, renew_in_children
 from ocrhpi.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -58,13 +57,14 @@ class LocalPool(Pool):
     def __init__(self, options: ReadingOptions, workers: int) -> None:
         self.workers = workers
         self._options = options
-        self._logs = tempfile.TemporaryDirectory(prefix="ocrhpi-batch-")
+        self._logs = TemporaryFolder()
         # One thread a worker, which starts it: the system ends a worker with the thread that started it.
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ocrhpi-batch")
+        self._threads = RenewedThreads(workers, "ocrhpi-batch")
         self._own = threading.local()
-        self._lock = threading.Lock()
+        self._lock = RenewedLock()
         self._children: list[Child] = []
         self._closed = False
+        renew_in_children(self)
 
     def submit(self, cells: Sequence[Cell]) -> Future[list[Reading]]:  # noqa: D102 - the contract's
         return self._threads.submit(self._read, cells)
@@ -77,7 +77,12 @@ class LocalPool(Pool):
         self._threads.shutdown(cancel_futures=True)
         for child in self._children:
             child.close()
-        self._logs.cleanup()
+        self._logs.remove()
+
+    def renew_after_fork(self) -> None:
+        """Count as closed in a forked child: the workers are the parent's."""
+        self._closed = True
+        self._children = []
 
     def _read(self, cells: Sequence[Cell]) -> list[Reading]:
         asked = {"options": self._options.plain(), "cells": [_as_json(cell) for cell in cells]}
@@ -105,7 +110,7 @@ class LocalPool(Pool):
             if child is not None:
                 self._children.remove(child)
                 child.close()
-            log = Path(self._logs.name) / f"{threading.current_thread().name}.log"
+            log = self._logs.path / f"{threading.current_thread().name}.log"
             command = [sys.executable, "-c", _PROGRAM.format(path=sys.path)]
             child = self._own.child = Child(command, log, stop_between=False)
             self._children.append(child)

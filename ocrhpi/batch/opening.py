@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
 from ocrhpi.batch.winners import keep_winner
+from ocrhpi.forks import RenewedLock
 from ocrhpi.loader import open_predictor
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["shared_predictor"]
 
 # Of the process, not of an object: Spark and Dask unpickle the callable anew for every task.
 _predictors: dict[str, Predictor] = {}
-_lock = threading.Lock()
+_lock = RenewedLock()
 
 
 def shared_predictor(options: ReadingOptions, winners: Mapping[str, Tuning] | None = None) -> Predictor:
@@ -35,7 +35,7 @@ def shared_predictor(options: ReadingOptions, winners: Mapping[str, Tuning] | No
     key = options.model_dump_json()
     with _lock:
         if key not in _predictors:
-            if winners:
-                keep_winner(options, winners)
+            if winners and keep_winner(options, winners):
+                options = options.without_measuring()
             _predictors[key] = open_predictor(options)
         return _predictors[key]

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from ocrhpi.batch.shards import shard_from
+from ocrhpi.data_files import read_json
 from ocrhpi.errors import OptionError
 from ocrhpi.options import Options
 
@@ -77,7 +78,7 @@ def read_plan(file: Path, job: Job) -> list[Shard]:
     try:
         first, *others = file.read_bytes().splitlines()
         planned = Job.model_validate_json(first)
-        shards = [shard_from(json.loads(line)) for line in others]
+        shards = [shard_from(read_json(line)) for line in others]
     except (OSError, ValueError, TypeError, KeyError) as error:
         problem = f"{file} is no plan of a batch ({' '.join(str(error).split())[:200]})"
         raise OptionError("output", f"{problem}; give another folder, or remove this one") from error

@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ocrhpi.batch.cells import fault_of, read_cell
-from ocrhpi.values import LineImage
+from ocrhpi.errors import BackendError
+from ocrhpi.recognition.windows import WINDOW_BYTES, size_of_line, windows
+from ocrhpi.values import LineImage, TextLine, UnreadableLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from ocrhpi.batch.cells import Cell
     from ocrhpi.predictor import Predictor
-    from ocrhpi.values import UnreadableLine
 
 __all__ = ["Reading", "read_cells"]
-
-_WINDOW_BYTES = 64 << 20
-"""Decoded pixels that are held at once: some 1,400 lines of 320 x 48, or a few dozen photographs."""
 
 
 class Reading(NamedTuple):
@@ -43,29 +41,23 @@ def read_cells(predictor: Predictor, cells: Iterable[Cell], batch_size: int | No
         batch_size: Most lines in one call of the engine; None takes the predictor's own.
 
     Raises:
-        BackendError: The engine failed.
+        BackendError: The engine does not work any more; where it fails at a line, that is the error of the line.
     """
     readings: list[Reading] = []
-    for window in _windows(map(read_cell, cells)):
+    for window in windows(map(read_cell, cells), size_of_line, most_bytes=WINDOW_BYTES):
         readable = [line for line in window if isinstance(line, LineImage)]
-        texts = iter(predictor.reader.read(readable, batch_size=batch_size) if readable else ())
-        for line in window:
-            if isinstance(line, LineImage):
-                read = next(texts)
-                readings.append(Reading(read.text, read.score))
-            else:
-                readings.append(Reading("", 0.0, fault_of(line)))
+        texts = predictor.reader.read_each(readable, batch_size=batch_size)
+        readings += [_reading(next(texts), line) if isinstance(line, LineImage) else _unread(line) for line in window]
     return readings
 
 
-def _windows(lines: Iterable[LineImage | UnreadableLine]) -> Iterator[list[LineImage | UnreadableLine]]:
-    window: list[LineImage | UnreadableLine] = []
-    held = 0
-    for line in lines:
-        window.append(line)
-        held += line.pixels.nbytes if isinstance(line, LineImage) else 0
-        if held >= _WINDOW_BYTES:
-            yield window
-            window, held = [], 0
-    if window:
-        yield window
+def _reading(read: TextLine | Exception, line: LineImage) -> Reading:
+    if isinstance(read, TextLine):
+        return Reading(read.text, read.score)
+    if isinstance(read, BackendError):
+        return _unread(UnreadableLine(read, line.input_path))
+    raise read
+
+
+def _unread(line: UnreadableLine) -> Reading:
+    return Reading("", 0.0, fault_of(line))

@@ -9,14 +9,13 @@ are passed over by what reads folders of Parquet.
 
 from __future__ import annotations
 
-import os
-import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from ocrhpi.batch.formats import write_results
 from ocrhpi.batch.plan import read_plan, written_plan
 from ocrhpi.errors import OptionError
+from ocrhpi.files import locked, replacing, sweep, told_as_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +45,6 @@ class Store:
         self._job = job
         self._plan = folder / _PLAN
         self.shards: list[Shard] = self._planned_before()
-        self._remove_leftovers()
 
     def extend(self, source: Source, rows: int | None, workers: int) -> None:
         """Plan what was not planned before; arguments are those of `ocrhpi.batch.sources.Source.new_shards`."""
@@ -60,7 +58,11 @@ class Store:
         return [shard for shard in self.shards if not self._part(shard).exists()]
 
     def write(self, task: Task, readings: Sequence[Reading]) -> None:
-        """Write the results of one shard, whole or not at all."""
+        """Write the results of one shard, whole or not at all.
+
+        Raises:
+            OutputError: They cannot be written.
+        """
         output = self._job.format
         self._write(self._part(task.shard), lambda file: write_results(output, file, task.columns, readings))
 
@@ -76,21 +78,9 @@ class Store:
             raise OptionError("output", f"{problem}; give another folder")
         return []
 
-    def _remove_leftovers(self) -> None:
-        """Remove what a process that was killed had begun; nobody else writes here now."""
-        for leftover in self.folder.glob(".*.tmp"):
-            leftover.unlink()
-
     def _write(self, path: Path, write: Callable[[BinaryIO], object]) -> None:
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("xb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with told_as_output(path), replacing(path) as temporary, temporary.open("wb") as file:
+            write(file)
 
 
 @contextmanager
@@ -103,16 +93,15 @@ def open_store(folder: Path, job: Job) -> Iterator[Store]:
 
     Raises:
         OptionError: Another process writes into it, or it holds results of another job, or something else.
+        OutputError: It cannot be made or written to.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - a batch alone needs it
-
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)  # the system frees the lock of a process that was killed
-    except Timeout:
-        raise OptionError("output", f"another process writes into {folder}; wait for it, or end it") from None
-    try:
-        yield Store(folder, job)
-    finally:
-        lock.release()
+    with ExitStack() as stack:
+        with told_as_output(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                alone = stack.enter_context(locked(folder / _LOCK, 0))
+            except TimeoutError:
+                raise OptionError("output", f"another process writes into {folder}; wait for it, or end it") from None
+        store = Store(folder, job)
+        sweep(folder, alone=alone)  # not before: the folder may be somebody else's
+        yield store

@@ -12,7 +12,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from ocrhpi.loader import find_model
-from ocrhpi.tuner import find_or_tune, plan
+from ocrhpi.tuner import plan, tuning_or_none
 from ocrhpi.tuning.winners import find, save
 
 if TYPE_CHECKING:
@@ -59,26 +59,30 @@ def find_winner(options: ReadingOptions) -> Winner:
 
 
 def measure_winner(options: ReadingOptions, watcher: Watcher = lambda _: None) -> Winner:
-    """Return what was measured on this machine; measure if need be.
+    """Return what was measured on this machine; measure if need be. Where that fails normal mode reads.
 
     Raises:
-        OcrhpiError: As `find_winner`; or normal mode itself does not run.
+        OcrhpiError: As `find_winner`.
     """
     planned = _plan(options)
-    return Winner(_kind(planned), find_or_tune(planned, watcher))
+    return Winner(_kind(planned), tuning_or_none(planned, watcher))
 
 
-def keep_winner(options: ReadingOptions, winners: Mapping[str, Tuning]) -> None:
+def keep_winner(options: ReadingOptions, winners: Mapping[str, Tuning]) -> bool:
     """Keep what was measured on another machine of this kind, where nothing is kept here.
 
     Args:
         options: What reads.
         winners: Kind of machine -> what was measured there.
+
+    Returns:
+        Whether that is known, so that nothing is to be measured here.
     """
     planned = _plan(options)
     tuning = winners.get(_kind(planned))
     if tuning is not None and _kept(planned) is None:
         save(tuning, planned.path)
+    return tuning is not None
 
 
 def _plan(options: ReadingOptions) -> Plan:
@@ -90,4 +94,5 @@ def _kind(planned: Plan) -> str:
 
 
 def _kept(planned: Plan) -> Tuning | None:
-    return find(planned.path, planned.key, planned.model.path).tuning
+    tuning = find(planned.path, planned.key, planned.model.path).tuning
+    return None if tuning is None or tuning.provisional else tuning

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ocrhpi.candidate import Setup
 from ocrhpi.options import Options
-from ocrhpi.tuning.rows import GateResult
+from ocrhpi.tuning.rows import GateResult, Passing
 from ocrhpi.tuning.winners import Tuning
 
 __all__ = ["MODES", "Accuracy", "BenchRow", "Mode", "ModeResult", "Weights"]
@@ -36,6 +36,7 @@ class ModeResult(Options):
         mode: Which.
         setup: What ran; None if it could not be decided.
         reason: Why there are no times; empty if there are.
+        passing: Whether that reason may be gone the next time.
         effective: What really ran, as the engine said after loading.
         gate: How it reads the calibration lines, against normal mode.
         load_s: Seconds to load the model.
@@ -49,6 +50,7 @@ class ModeResult(Options):
     mode: Mode
     setup: Setup | None = None
     reason: str = ""
+    passing: Passing = ""
     effective: dict[str, Any] | None = None
     gate: GateResult | None = None
     load_s: float | None = None

@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import random
 import statistics
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import ocrhpi
 from ocrhpi.bench.rows import BenchRow, ModeResult
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OcrhpiError
+from ocrhpi.files import temporary_folder, told_as_output, write_atomically
 from ocrhpi.machine import describe_machine, load_average
 from ocrhpi.model import file_name, load_model
 from ocrhpi.tuner import find_or_tune, plan
@@ -27,6 +26,7 @@ from ocrhpi.tuning.progress import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from ocrhpi.bench.rows import Accuracy, Mode, Weights
     from ocrhpi.candidate import Setup
@@ -107,8 +107,12 @@ def bench_all(
         batch_size: Lines in one call of the engine alone.
         judge: Says how accurate a model is; asked of rows that do not say so yet, except of random weights.
         watcher: Is told of every step.
+
+    Raises:
+        OutputError: A row cannot be written.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    with told_as_output(output):
+        output.mkdir(parents=True, exist_ok=True)
     settings = _Settings(config, device, rounds, batch_size, watcher)
     for job in jobs:
         path = row_path(output, job.name)
@@ -123,9 +127,8 @@ def bench_all(
 
 
 def _write(row: BenchRow, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(row.model_dump_json(indent=1, exclude_defaults=False), "utf-8")
-    temporary.replace(path)
+    with told_as_output(path):
+        write_atomically(path, row.model_dump_json(indent=1, exclude_defaults=False))
 
 
 def _judged(row: BenchRow, job: BenchJob, judge: Judge) -> BenchRow:
@@ -139,12 +142,13 @@ def _judged(row: BenchRow, job: BenchJob, judge: Judge) -> BenchRow:
 
 
 def _done(path: Path) -> BenchRow | None:
-    """Return the row of a model that was measured before; None if it failed, or is damaged, or is not there."""
+    """Return the row of a model that was measured before; None if it failed, or rests on faults that may be gone."""
     try:
         row = BenchRow.model_validate_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return None if row.reason else row
+    passing = any(mode.passing in {"disk", "killed"} for mode in row.modes)
+    return None if row.reason or passing or (row.tuning is not None and row.tuning.provisional) else row
 
 
 def _bench(job: BenchJob, settings: _Settings) -> BenchRow:
@@ -181,8 +185,8 @@ def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
     tuning = find_or_tune(planned, lambda step: settings.watcher(_named(step, job.name)))
     calibration = load_calibration(config.calibration_dir)
     setups = _modes(planned.device, config, tuning)
-    with tempfile.TemporaryDirectory(prefix="ocrhpi-") as logs:
-        study = _Study(model, calibration, setups, Path(logs), settings, job.name)
+    with temporary_folder() as logs:
+        study = _Study(model, calibration, setups, logs, settings, job.name)
         modes = study.run(config.cache_dir)
     return {
         "fingerprint": model.fingerprint,
@@ -253,7 +257,7 @@ class _Study:
                 contestant.time_round(number, None)
                 self.engine_ms[mode].append(statistics.median(contestant.time_engine(_ENGINE_CALLS, lines)))
         except Rejected as error:
-            contestant.reject(str(error))
+            contestant.reject(error)
 
     def _result(self, mode: Mode) -> ModeResult:
         row = self.contestants[mode].row()
@@ -261,6 +265,7 @@ class _Study:
             mode=mode,
             setup=row.candidate,
             reason=row.reason,
+            passing=row.passing,
             effective=row.effective,
             gate=self._gate(self.contestants[mode]),
             load_s=row.load_s,

@@ -10,6 +10,7 @@ from ocrhpi.bundle.notes import extras_of
 from ocrhpi.bundle.runner import write_runner
 from ocrhpi.bundle.wheelhouse import check_python, collect_wheels
 from ocrhpi.errors import OptionError
+from ocrhpi.files import told_as_output, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +71,7 @@ class Beside:
             OptionError: As for `check`.
             BackendUnavailable: There is no pip here.
             DownloadError: A wheel could not be fetched.
+            OutputError: It cannot be written.
         """
         self.check(target)
         extras = extras_of(model, target)
@@ -82,8 +84,10 @@ class Beside:
             written = [self.wheels]
         if self.recipe:
             text = dockerfile(self.bundle.name, self.wheels.name, extras, self.python, offline=bool(self.platforms))
-            self._named("Dockerfile").write_text(text, "utf-8")
-            written.append(self._named("Dockerfile"))
+            file = self._named("Dockerfile")
+            with told_as_output(file):
+                write_atomically(file, text)
+            written.append(file)
         return written
 
     def _named(self, suffix: str) -> Path:

@@ -64,7 +64,7 @@ class BundleOptions(Options):
         )
 
     def batching_for(self, target: Target, model: Model) -> Literal["exact", "masked"]:
-        """Return the batching, which an engine with buckets does not leave open, nor a model of one width."""
+        """Return the batching, which engines with buckets, models of one width and masked graphs do not leave open."""
         if model.spec.only_width is not None:
             return "exact"
-        return self.batching or ("masked" if target.buckets else "exact")
+        return self.batching or ("masked" if target.buckets or model.graph.masked else "exact")

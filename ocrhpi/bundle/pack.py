@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import secrets
-import shutil
 import zipfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ocrhpi.edge.manifest import MANIFEST, FileEntry, Manifest
-from ocrhpi.errors import OptionError
+from ocrhpi.errors import OcrhpiError, OptionError
+from ocrhpi.files import replacing, scratch_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["check_output", "pack", "zipped"]
@@ -31,8 +31,10 @@ def check_output(output: Path) -> None:
     """Refuse a place where no bundle can be written, before the work begins.
 
     Raises:
-        OptionError: It is a folder for a zip file, a file for a folder, or a folder with something in it.
+        OptionError: It is a folder for a zip file, a file for a folder, or a folder with something in it; or no path.
     """
+    if "\0" in str(output):
+        raise OptionError("output", f"received {str(output)!r}; a path cannot hold a NUL")
     if output.suffix == _SUFFIX:
         if output.is_dir():
             raise OptionError("output", f"{output} is a folder; expected the name of a zip file")
@@ -64,23 +66,14 @@ def pack(
     entries = {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
     manifest = json.dumps(Manifest(target, versions, entries).as_values(), ensure_ascii=False, indent=1).encode()
     contents = {MANIFEST: manifest, **dict(sorted(files.items()))}
-    temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}.tmp")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        if output.suffix == _SUFFIX:
-            temporary.write_bytes(zipped(contents, lambda name: name.endswith(_STORED)))
-        else:
-            _write_folder(contents, temporary)
-        check(temporary)
-        if output.is_dir():
-            output.rmdir()  # empty, see check_output()
-        temporary.replace(output)
+        with _written(contents, output) as temporary:
+            check(temporary)
+    except OcrhpiError:
+        raise
     except OSError as error:
         raise OptionError("output", f"{error.filename or output}: {error.strerror or error}") from error
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
 
 
 def zipped(contents: Mapping[str, bytes], stored: Callable[[str], bool] = lambda _: False) -> bytes:
@@ -98,6 +91,22 @@ def zipped(contents: Mapping[str, bytes], stored: Callable[[str], bool] = lambda
             entry.compress_type = zipfile.ZIP_STORED if stored(name) else zipfile.ZIP_DEFLATED
             archive.writestr(entry, data)
     return file.getvalue()
+
+
+@contextmanager
+def _written(contents: Mapping[str, bytes], output: Path) -> Iterator[Path]:
+    """Write the bundle under another name, yield that, and give it its own unless there is an error."""
+    if output.suffix == _SUFFIX:
+        with replacing(output) as temporary:
+            temporary.write_bytes(zipped(contents, lambda name: name.endswith(_STORED)))
+            yield temporary
+        return
+    with scratch_file(output) as temporary:
+        _write_folder(contents, temporary)
+        yield temporary
+        if output.is_dir():
+            output.rmdir()  # empty, see check_output()
+        temporary.replace(output)
 
 
 def _write_folder(contents: Mapping[str, bytes], folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ocrhpi import __version__
 from ocrhpi.bundle.pack import zipped
+from ocrhpi.files import told_as_output, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,7 +29,7 @@ EXTRAS = {"onnxruntime": "onnxruntime>=1.17", "openvino": "openvino>=2024.5", "a
 
 # Besides all of ocrhpi.edge; tests/bundle/test_runner.py checks that these are what it imports.
 _MODULES = (
-    *("__init__.py", "py.typed", "errors.py", "machine.py", "values.py"),
+    *("__init__.py", "py.typed", "data_files.py", "errors.py", "machine.py", "output.py", "values.py"),
     *("backends/__init__.py", "backends/onnx_io.py"),
     *(f"recognition/{name}.py" for name in ("__init__", "batching", "ctc", "decoding", "direction")),
     *(f"recognition/{name}.py" for name in ("geometry", "headers", "words")),
@@ -56,10 +57,15 @@ def runner_wheel() -> bytes:
 
 
 def write_runner(directory: Path) -> Path:
-    """Write the wheel into ``directory``, which is made if need be; return its path."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """Write the wheel into ``directory``, which is made if need be; return its path.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     path = directory / runner_name()
-    path.write_bytes(runner_wheel())
+    with told_as_output(path):
+        directory.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, runner_wheel())
     return path
 
 

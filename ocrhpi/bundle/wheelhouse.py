@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.bundle.runner import write_runner
 from ocrhpi.errors import BackendUnavailable, DownloadError, OptionError
+from ocrhpi.files import sha256_of, told_as_output, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,7 @@ def collect_wheels(directory: Path, extras: Sequence[str], platforms: Sequence[s
         OptionError: ``python`` does not fit.
         BackendUnavailable: There is no pip here.
         DownloadError: pip found no wheel for a package; its own words are part of the error.
+        OutputError: The folder cannot be written to.
     """
     check_python(python)
     runner = write_runner(directory)
@@ -67,8 +68,10 @@ def collect_wheels(directory: Path, extras: Sequence[str], platforms: Sequence[s
         hint = f"Is there a wheel of each package for Python {python} on {platforms[0]}?"
         raise DownloadError("the wheels", {"pip": _reason(done.stderr) or f"exit {done.returncode}"}, hint)
     wheels = sorted(directory.glob("*.whl"))
-    pins = [f"{_pin(wheel)} --hash=sha256:{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n" for wheel in wheels]
-    (directory / "requirements.txt").write_text("".join(pins), "utf-8")
+    pins = [f"{_pin(wheel)} --hash=sha256:{sha256_of(wheel)}\n" for wheel in wheels]
+    requirements = directory / "requirements.txt"
+    with told_as_output(requirements):
+        write_atomically(requirements, "".join(pins))
     return wheels
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.cache import cache_root
+from ocrhpi.cache import keep
 from ocrhpi.candidate import Candidate
+from ocrhpi.files import write_atomically
 from ocrhpi.graph_facts import read_graph_facts
 from ocrhpi.model import ONNX_NAME, Model, ModelFiles
 from ocrhpi.values import LineImage
@@ -91,10 +91,4 @@ def _on_disk(artifact: Artifact, seal: str) -> Path:
     """Return the graph as a file, for engines that read no memory: of a zip file, a copy in the cache."""
     if artifact.path is not None:
         return artifact.path
-    path = cache_root() / "bundles" / seal / ONNX_NAME
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
-        temporary.write_bytes(artifact.data)
-        temporary.replace(path)
-    return path
+    return keep(f"bundles/{seal}/{ONNX_NAME}", lambda path: write_atomically(path, artifact.data))

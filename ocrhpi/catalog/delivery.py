@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from ocrhpi.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,7 +22,6 @@ __all__ = [
     "DeliveredFile",
     "Source",
     "missing_from",
-    "sha256_of",
 ]
 
 CONFIG = "inference.yml"
@@ -30,8 +30,6 @@ NETWORKS = ("inference.json", "inference.pdmodel")
 PARAMETERS = "inference.pdiparams"
 ONNX = "inference.onnx"
 MODEL_FILES = (CONFIG, *NETWORKS, PARAMETERS, ONNX)
-
-_HASH_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +71,6 @@ class Source(Protocol):
         Raises:
             SourceFailed: The source does not answer, or does not have the model, or what it sent is wrong.
         """
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hexadecimal SHA-256 of the file at ``path``."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def missing_from(names: Collection[str]) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.catalog.delivery import MODEL_FILES, missing_from
+from ocrhpi.data_files import read_bounded, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,13 +70,13 @@ class Manifest:
             OSError: There is none, or it cannot be read.
             ValueError: It is none that this version writes.
         """
-        content = json.loads((directory / MANIFEST_FILE).read_text(encoding="utf-8"))
+        content = read_json(read_bounded(directory / MANIFEST_FILE))
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"no manifest of format {FORMAT}")
         try:
             files = {str(name): _entry(entry) for name, entry in dict(content["files"]).items()}
             return cls(str(content["model"]), str(content["source"]), str(content["fetched_at"]), files)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"a manifest without {error}") from error
 
 

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ocrhpi.data_files import read_bounded, read_json
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -55,7 +57,7 @@ class PartialFile:
         if not offset:
             return None
         try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
+            note = read_json(read_bounded(self.note))
         except (OSError, ValueError):
             return None
         if not isinstance(note, dict) or note.get("url") != url or not isinstance(note.get("etag"), str):

@@ -5,14 +5,15 @@ Nothing here touches the network as long as the model is in the cache.
 
 from __future__ import annotations
 
+import errno
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from ocrhpi.cache import CACHE_VARIABLE, cache_root
-from ocrhpi.catalog.delivery import sha256_of
+from ocrhpi.cache import CACHE_VARIABLE, cache_root, fall_back
 from ocrhpi.catalog.manifest import MANIFEST_FILE, read_complete
 from ocrhpi.catalog.models import official_model
-from ocrhpi.errors import DownloadError, ModelError, ModelFormatError, ModelNotFound
+from ocrhpi.errors import DownloadError, ModelFormatError, ModelNotFound, OcrhpiError
+from ocrhpi.files import locked, sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch", "locate", "models_dir", "verify"]
 
+_FOLDER = "models"
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 def models_dir(cache_dir: Path | str | None = None) -> Path:
     """Return the directory of all fetched models: ``models`` in the cache directory.
@@ -30,7 +34,7 @@ def models_dir(cache_dir: Path | str | None = None) -> Path:
     Args:
         cache_dir: As in `ocrhpi.cache.cache_root`.
     """
-    return cache_root(cache_dir) / "models"
+    return cache_root(cache_dir) / _FOLDER
 
 
 def locate(name: str, *, cache_dir: Path | str | None = None) -> Path | None:
@@ -57,7 +61,8 @@ def fetch(
 ) -> Path:
     """Return the directory of the official model ``name``, which is downloaded if it is not in the cache.
 
-    Two callers at a time download once: the second waits for the first.
+    Two callers at a time download once: the second waits for the first. Where the cache must not be written to, the
+    model goes into a temporary folder, and a warning says so.
 
     Args:
         name: The official name.
@@ -79,9 +84,16 @@ def fetch(
         return found
     target = models_dir(cache_dir) / name
     try:
-        _fetch_locked(name, target, chosen, quiet=quiet, limits=limits)
+        try:
+            _fetch_locked(name, target, chosen, quiet=quiet, limits=limits)
+        except OSError as error:
+            if error.errno not in _FORBIDDEN:
+                raise
+            spare = fall_back(cache_root(cache_dir), error.strerror or str(error))
+            target = spare / _FOLDER / name
+            _fetch_locked(name, target, chosen, quiet=quiet, limits=limits)
     except OSError as error:
-        if isinstance(error, ModelError):
+        if isinstance(error, OcrhpiError):
             raise
         reason = f"{error.filename or target}: {error.strerror or error}"
         raise DownloadError(
@@ -91,14 +103,12 @@ def fetch(
 
 
 def _fetch_locked(name: str, target: Path, sources: Sequence[Source], *, quiet: bool, limits: Limits | None) -> None:
-    # requests, tqdm and filelock cost more to import than all the rest, and a model in the cache needs none.
-    from filelock import FileLock  # noqa: PLC0415
-
+    # requests and tqdm cost more to import than all the rest, and a model in the cache needs none.
     from ocrhpi.catalog.landing import land  # noqa: PLC0415
     from ocrhpi.catalog.transfer import Downloader  # noqa: PLC0415
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_name(f".{name}.lock")):
+    with locked(target.with_name(f".{name}.lock")):
         if read_complete(target, name):
             return
         with closing(Downloader(limits, progress=False if quiet else None)) as downloader:

@@ -23,9 +23,10 @@ from ocrhpi.catalog.answers import (
     connection_failure,
     read_answer,
 )
-from ocrhpi.catalog.delivery import DeliveredFile, sha256_of
+from ocrhpi.catalog.delivery import DeliveredFile
 from ocrhpi.catalog.failure import SourceFailed
 from ocrhpi.catalog.partial import PartialFile
+from ocrhpi.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,6 +9,8 @@ import signal
 import sys
 from typing import TextIO
 
+from ocrhpi.files import disk_fault
+
 __all__ = ["peak_memory_mib", "run_child", "serve"]
 
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
@@ -31,7 +33,8 @@ def serve(session: object, requests: TextIO, replies: TextIO) -> None:
             value = getattr(session, request["command"])(**request["arguments"])
             reply = {"id": request["id"], "value": value}
         except Exception as error:  # noqa: BLE001 - whatever an engine raises is the parent's to judge
-            reply = {"id": request["id"], "error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            reply = {"id": request["id"], "error": said, "passing": "disk" if disk_fault(error) else ""}
         replies.write(json.dumps(reply, default=str) + "\n")
         replies.flush()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ocrhpi.backends.registry import availability, backend_specs
+from ocrhpi.output import say
 
 __all__ = ["command"]
 
@@ -16,6 +17,6 @@ def command() -> None:  # noqa: D103 - click documents it
     for name, spec in specs.items():
         state = availability(spec)
         if state.available:
-            click.echo(f"{name:<{width}}  available  {', '.join(spec.modules)} {state.version or '(version unknown)'}")
+            say(f"{name:<{width}}  available  {', '.join(spec.modules)} {state.version or '(version unknown)'}")
         else:
-            click.echo(f"{name:<{width}}  missing    {state.reason}; install it with: {spec.install}")
+            say(f"{name:<{width}}  missing    {state.reason}; install it with: {spec.install}")

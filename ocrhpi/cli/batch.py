@@ -21,6 +21,7 @@ from ocrhpi.display.live import watching
 from ocrhpi.errors import OcrhpiError, OptionError
 from ocrhpi.loader import find_model
 from ocrhpi.machine import usable_cores
+from ocrhpi.output import say
 from ocrhpi.reading_options import reading_options
 from ocrhpi.text_recognition import DEFAULT_MODEL_NAME
 
@@ -113,7 +114,7 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
                 unread = _run(found, store, pool)
     rows = sum(shard.rows for shard in store.shards)
     said = f"; {unread} of those read now could not be read" if unread else ""
-    click.echo(f"{rows} rows in {output}{said}", err=True)
+    say(f"{rows} rows in {output}{said}", err=True)
 
 
 def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int | None, address: str | None) -> Pool:
@@ -124,9 +125,7 @@ def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int |
 
         connect(address)
         if options.is_measured:
-            click.echo(
-                "asking the nodes what was measured; a node of a new kind measures for some seconds first", err=True
-            )
+            say("asking the nodes what was measured; a node of a new kind measures for some seconds first", err=True)
         return RayPool(options, workers, cpus, gpus=0.0 if options.device in {None, "cpu"} else 1.0)
     device = device_of(options) if options.is_measured else options.device
     on_gpu = device not in {None, "cpu"}
@@ -135,7 +134,8 @@ def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int |
     if options.is_measured:
         with watching() as watcher:
             measure_winner(options, watcher)
-    return LocalPool(options.without_measuring_anew(), count)
+        options = options.without_measuring()
+    return LocalPool(options, count)
 
 
 def _run(source: Source, store: Store, pool: Pool) -> int:
@@ -162,9 +162,9 @@ def _stoppable(store: Store) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         said = f"{len(store.missing())} of {len(store.shards)} parts are missing"
-        click.echo(f"stopped; {said}, and the same command goes on with them", err=True)
+        say(f"stopped; {said}, and the same command goes on with them", err=True)
         click.get_current_context().exit(_INTERRUPTED)
-    except OcrhpiError:
+    except (OcrhpiError, BrokenPipeError):
         raise
     except OSError as error:
         raise click.ClickException(f"{error.filename or store.folder}: {error.strerror or error}") from error

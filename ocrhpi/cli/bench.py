@@ -17,6 +17,7 @@ from ocrhpi.evaluation.evaluate import evaluate
 from ocrhpi.evaluation.metric import Metric
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import load_high_performance
+from ocrhpi.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,11 +94,11 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
             watcher=watcher,
         )
         for row in rows:
-            click.echo(_line(row))
+            say(_line(row))
             failed += bool(row.reason)
-    click.echo(f"rows in {output}; 'ocrhpi report {output}' makes the report", err=True)
+    say(f"rows in {output}; 'ocrhpi report {output}' makes the report", err=True)
     if failed:
-        click.echo(f"{failed} models could not be measured", err=True)
+        say(f"{failed} models could not be measured", err=True)
 
 
 def _judge(

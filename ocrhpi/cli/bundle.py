@@ -18,6 +18,7 @@ from ocrhpi.edge.selftest import describe, verify_bundle
 from ocrhpi.export.heads import HEADS
 from ocrhpi.loader import find_model
 from ocrhpi.options import parse_options
+from ocrhpi.output import say
 
 __all__ = ["command"]
 
@@ -81,14 +82,14 @@ def write(
     beside.check(target)
     source = find_model(found)
     written = write_bundle(source, asked, output, calibration_dir=calibration_dir)
-    click.echo(written.path)
+    say(written.path)
     for path in beside.write(source, target):
-        click.echo(path)
+        say(path)
     if written.verification:
-        click.echo("\n".join(describe(written.verification)[1:]))
+        say("\n".join(describe(written.verification)[1:]))
     else:
-        click.echo(f"hashes     SHA-256 of the manifest {written.seal}")
-        click.echo(f"texts      not tested here: test them on the device with 'ocrhpi bundle verify {output.name}'")
+        say(f"hashes     SHA-256 of the manifest {written.seal}")
+        say(f"texts      not tested here: test them on the device with 'ocrhpi bundle verify {output.name}'")
 
 
 @command.command(
@@ -100,7 +101,7 @@ def write(
 @click.option("--rounds", type=int, default=3, show_default=True, help="How often lines are timed; 0: texts alone.")
 def verify(file: Path, threads: int | None, sha256: str | None, rounds: int) -> None:
     verification = verify_bundle(file, threads=threads, sha256=sha256, rounds=rounds)
-    click.echo("\n".join(describe(verification)))
+    say("\n".join(describe(verification)))
     if not verification.passed:
         raise click.exceptions.Exit(1)
 
@@ -108,4 +109,4 @@ def verify(file: Path, threads: int | None, sha256: str | None, rounds: int) -> 
 @command.command("runner", help="Write the wheel ocrhpi-edge, which reads bundles on a device, into a folder.")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True)
 def runner(output: Path) -> None:
-    click.echo(write_runner(output))
+    say(write_runner(output))

@@ -16,13 +16,15 @@ from tqdm import tqdm
 from ocrhpi.backends.registry import backend_specs
 from ocrhpi.cli.options import model_facts, option, source_of
 from ocrhpi.display.live import watching
-from ocrhpi.display.printing import print_json, print_view
+from ocrhpi.display.printing import print_view
 from ocrhpi.display.wording import percent, plain
 from ocrhpi.errors import OptionError, nearest
 from ocrhpi.evaluation.dataset import load_dataset
 from ocrhpi.evaluation.metric import Metric, unwritable
 from ocrhpi.evaluation.report import Report, evaluate_backend
+from ocrhpi.files import write_atomically
 from ocrhpi.loader import find_model, normal_mode, open_predictor
+from ocrhpi.output import say, say_json
 from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
@@ -114,9 +116,9 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
             rows.append(evaluate_backend(name, opener, dataset, metric, batch_size=batch_size, advance=advance))
     report = Report(found.name, str(found.path), dataset, metric, beyond, tuple(rows))
     for line in report.unreadable:
-        click.echo(line.error, err=True)
+        say(line.error, err=True)
     if as_json:
-        print_json(report.as_json())
+        say_json(report.as_json(), indent=2)
     else:
         print_view(_view(report))
     faults = [row.reason for row in rows if row.evaluation is None]
@@ -159,7 +161,7 @@ def _progress(name: str, total: int) -> Iterator[Callable[[], object]]:
 def _written(report: Report, file: Path) -> list[str]:
     """Write the differences; return why that failed."""
     try:
-        file.write_text(report.as_tsv(), "utf-8")
+        write_atomically(file, report.as_tsv())
     except OSError as error:
         return [f"{file} could not be written ({error.strerror}); give a file in a folder that exists"]
     return []

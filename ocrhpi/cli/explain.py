@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from ocrhpi.display.printing import print_json, print_view
+from ocrhpi.display.printing import print_view
 from ocrhpi.display.table import tuning_evidence, tuning_json
+from ocrhpi.output import say_json
 from ocrhpi.tuning.winners import read_tuning
 
 __all__ = ["command"]
@@ -26,6 +27,6 @@ __all__ = ["command"]
 def command(file: Path, *, as_json: bool) -> None:  # noqa: D103 - click documents it
     tuning = read_tuning(file)
     if as_json:
-        print_json(tuning_json(tuning, file))
+        say_json(tuning_json(tuning, file), indent=2)
     else:
         print_view(tuning_evidence(tuning, file))

@@ -11,6 +11,7 @@ from ocrhpi.cli.options import model_facts, source_of
 from ocrhpi.export.exporter import PRECISIONS, GraphForm, write_export
 from ocrhpi.export.heads import HEADS
 from ocrhpi.loader import find_model
+from ocrhpi.output import say
 
 __all__ = ["command"]
 
@@ -47,4 +48,4 @@ def command(  # noqa: D103 - click documents it
         pixels=pixels,
     )
     exported = write_export(source, form, output)
-    click.echo(exported.path)
+    say(exported.path)

@@ -7,6 +7,7 @@ import click
 from ocrhpi.catalog import fetch, locate, official_models
 from ocrhpi.catalog.wheels import WHEEL_MODELS
 from ocrhpi.errors import ModelNotFound
+from ocrhpi.output import say
 
 __all__ = ["command"]
 
@@ -20,13 +21,13 @@ def command() -> None:  # noqa: D103 - click documents it
 def list_models() -> None:
     models = official_models()
     width = max(len(name) for name in models)
-    click.echo(f"{'model':<{width}}  accuracy %  storage MB  cached  package index")
+    say(f"{'model':<{width}}  accuracy %  storage MB  cached  package index")
     for name, model in models.items():
         figures = model.published
         accuracy, storage = (figures.avg_accuracy_pct, figures.storage_mb) if figures else (None, None)
         cached, wheel = "yes" if locate(name) else "", WHEEL_MODELS.get(name)
         row = f"{name:<{width}}  {_number(accuracy):>10}  {_number(storage):>10}  {cached:<6}  {wheel or ''}"
-        click.echo(row.rstrip())
+        say(row.rstrip())
 
 
 @command.command("pull", help="Fetch a model into the cache and print its folder.")
@@ -34,7 +35,7 @@ def list_models() -> None:
 @click.option("--source", "sources", multiple=True, help="Where to fetch from; may be repeated, tried in this order.")
 @click.option("--quiet", is_flag=True, help="No progress bars.")
 def pull(name: str, *, sources: tuple[str, ...], quiet: bool) -> None:
-    click.echo(fetch(name, sources=sources or None, quiet=quiet))
+    say(fetch(name, sources=sources or None, quiet=quiet))
 
 
 @command.command("path", help="Print the folder of a model in the cache.")
@@ -43,7 +44,7 @@ def path(name: str) -> None:
     directory = locate(name)
     if directory is None:
         raise ModelNotFound(name, f"a complete copy in the cache; fetch it with: ocrhpi models pull {name}")
-    click.echo(directory)
+    say(directory)
 
 
 def _number(value: float | None) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from io import TextIOWrapper
 from pathlib import Path
 
 import click
 
+from ocrhpi.output import say
 from ocrhpi.report.changes import as_text
 from ocrhpi.report.compare import compare
 from ocrhpi.report.files import read_rows, write_report
@@ -30,13 +30,11 @@ def command(directory: Path, other: Path | None, output: Path | None) -> None:  
     rows = read_rows(directory)
     if other is None:
         for path in write_report(rows, output or directory):
-            click.echo(path)
+            say(path)
         return
     if output is not None:
         raise click.UsageError("--output is of no use with two directories: what changed is printed")
     comparison = compare(rows, read_rows(other))
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a pipe on Windows cannot take every text
-    click.echo(as_text(comparison, str(directory), str(other)), nl=False)
+    say(as_text(comparison, str(directory), str(other)), end="")
     if comparison.slower:
         sys.exit(1)

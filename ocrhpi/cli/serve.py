@@ -10,6 +10,7 @@ from ocrhpi.cli.options import model_facts, option, source_of, switch
 from ocrhpi.display.live import watching
 from ocrhpi.errors import OptionError
 from ocrhpi.options import parse_options
+from ocrhpi.output import say
 from ocrhpi.serving.extras import require
 from ocrhpi.serving.options import ServingOptions
 
@@ -106,7 +107,7 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
         replicas=replicas or 1,
         address=address,
         shutdown_timeout_s=shutdown_timeout_s,
-        on_ready=lambda url: click.echo(f"{url} reads with {model}"),
+        on_ready=lambda url: say(f"{url} reads with {model}"),
     )
 
 
@@ -127,7 +128,7 @@ def _serve_here(
             create_app(predictor, settled, PrometheusMetrics(name, effective)),
             shutdown_timeout_s=shutdown_timeout_s,
             access_log=access_log,
-            on_ready=lambda: click.echo(f"{url_of(listener)} reads with {name} ({what})"),
+            on_ready=lambda: say(f"{url_of(listener)} reads with {name} ({what})"),
         )
         run(server, listener)
-    click.echo("stopped; everything that was accepted is answered", err=True)
+    say("stopped; everything that was accepted is answered", err=True)

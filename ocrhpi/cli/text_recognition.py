@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 from tqdm import tqdm
 
 from ocrhpi.cli.options import model_facts, switch
+from ocrhpi.output import say, say_json
 from ocrhpi.text_recognition import DEFAULT_MODEL_NAME, TextRecognition
 
 if TYPE_CHECKING:
@@ -62,20 +61,21 @@ def command(  # noqa: D103 - click documents it; one parameter an option
     with TextRecognition(**given) as recognition:
         results = recognition.predict_iter(list(inputs), batch_size, on_error=on_error)
         for result in tqdm(results, unit=" lines", delay=_PROGRESS_DELAY_S, disable=None):
-            _print(result, as_json=as_json)
+            with tqdm.external_write_mode():  # the bar makes way
+                _print(result, as_json=as_json)
             count += 1
             unread += result["error"] is not None
             if save_path:
                 result.save_all(save_path)
     if unread:
-        click.echo(f"{unread} of {count} inputs could not be read", err=True)
+        say(f"{unread} of {count} inputs could not be read", err=True)
 
 
 def _print(result: TextRecResult, *, as_json: bool) -> None:
     fields = result.json["res"]
     if as_json:
-        tqdm.write(json.dumps(fields, ensure_ascii=False), file=sys.stdout)
+        say_json(fields)
         return
     page = "" if fields["page_index"] is None else f"[{fields['page_index']}]"
     read = f"error: {fields['error']}" if fields.get("error") else f"{fields['rec_text']}  ({fields['rec_score']:.4f})"
-    tqdm.write(f"{fields['input_path']}{page}: {read}", file=sys.stdout)
+    say(f"{fields['input_path']}{page}: {read}")

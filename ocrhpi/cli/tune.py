@@ -9,13 +9,15 @@ import click
 
 from ocrhpi.cli.options import model_facts, option, source_of
 from ocrhpi.display.live import watching
-from ocrhpi.display.printing import print_json, print_view
+from ocrhpi.display.printing import print_view
 from ocrhpi.display.table import tuning_json, tuning_table
+from ocrhpi.errors import OutputError
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import find_model
+from ocrhpi.output import say, say_json
 from ocrhpi.tuner import find_or_tune, plan
 from ocrhpi.tuning.question import Goal
-from ocrhpi.tuning.winners import save
+from ocrhpi.tuning.winners import write_tuning
 
 if TYPE_CHECKING:
     from ocrhpi.tuner import Plan
@@ -71,16 +73,25 @@ def command(  # noqa: D103 - click documents it
         planned = plan(find_model(source), config, device)
         tuning = _measure(planned)
     except KeyboardInterrupt:
-        click.echo("stopped; no result was kept", err=True)
+        say("stopped; no result was kept", err=True)
         click.get_current_context().exit(_INTERRUPTED)
-    kept = output is None or save(tuning, output)
+    problem = None if output is None else _fault_of_writing(tuning, output)
     path = next((file for file in (output, planned.path) if file is not None and file.is_file()), None)
     if as_json:
-        print_json(tuning_json(tuning, path))
+        say_json(tuning_json(tuning, path), indent=2)
     else:
         print_view(tuning_table(tuning, path))
-    if not kept:
-        raise click.ClickException(f"{output} could not be written")
+    if problem is not None:
+        raise problem
+
+
+def _fault_of_writing(tuning: Tuning, output: Path) -> OutputError | None:
+    """Write the tuning; return why that failed, to be told after what took so long to measure."""
+    try:
+        write_tuning(tuning, output)
+    except OutputError as error:
+        return error
+    return None
 
 
 def _measure(planned: Plan) -> Tuning:

@@ -69,9 +69,10 @@ def refused(figures: Iterable[Figures]) -> Iterator[RenderableType]:
     groups: dict[tuple[str, str], list[str]] = {}
     for one in figures:
         if one.place is None:
-            groups.setdefault((one.row.outcome, plain(one.refusal)), []).append(plain(one.row.candidate.name))
-    for (outcome, reason), names in groups.items():
-        label = "may not run" if outcome == "measured" else outcome
+            outcome = "may not run" if one.row.outcome == "measured" else one.row.outcome
+            label = f"{outcome}, which may pass" if one.row.passing else outcome
+            groups.setdefault((label, plain(one.refusal)), []).append(plain(one.row.candidate.name))
+    for (label, reason), names in groups.items():
         yield Text.assemble((f"{label}: ", "yellow"), ", ".join(map(repr, names)))
         yield _indented(Text(reason))
 
@@ -135,6 +136,8 @@ def conclusion(tuning: Tuning, path: Path | str | None, *, evidence: bool) -> It
     yield Text.assemble(("why: ", "bold"), plain(choice.reason))
     if not choice.decided:
         yield Text("not decided: the noise of the machine, or too few rounds, leave open which is best", style="yellow")
+    if tuning.provisional:
+        yield Text("provisional: measured again the next time, since what was rejected may run then", style="yellow")
     yield from _looser(tuning, evidence=evidence)
     load = tuning.load
     loads = f"; load of the machine {load[0]:.1f} before, {load[1]:.1f} at the end" if load else ""

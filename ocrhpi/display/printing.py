@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import RenderableType
 
-__all__ = ["print_json", "print_view"]
+__all__ = ["print_view"]
 
 
 def print_view(view: RenderableType) -> None:
@@ -23,9 +20,3 @@ def print_view(view: RenderableType) -> None:
         # A pipe on Windows cannot take every text that was read; it gets their code points instead.
         sys.stdout.reconfigure(errors="backslashreplace")
     Console(highlight=False, markup=False, emoji=False).print(view, crop=False)
-
-
-def print_json(values: Mapping[str, Any]) -> None:
-    """Print one JSON object to stdout."""
-    takes_all = (sys.stdout.encoding or "").lower().startswith("utf")
-    sys.stdout.write(json.dumps(values, ensure_ascii=not takes_all, indent=2) + "\n")

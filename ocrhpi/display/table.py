@@ -63,12 +63,13 @@ def tuning_json(tuning: Tuning, path: Path | str | None = None) -> dict[str, Any
     Returns:
         ``path``; ``created``; ``model`` (``name``, ``fingerprint``, ``path``); ``device``, ``machine``, ``engines`` and
         ``versions`` as in the key of the file; ``question`` as in the file; ``seconds``; ``load`` (before, at the end,
-        or null); ``lines``: number of calibration lines; ``quick``: whether it was a quick look; ``winner``: its name;
+        or null); ``lines``: number of calibration lines; ``quick``: whether it was a quick look; ``provisional``:
+        whether it is measured again the next time, since it rests on faults that may pass; ``winner``: its name;
         ``decided``; ``reason``;
         ``next_policy``: null or ``accuracy``, ``name`` and ``gain``; and ``rows``, in the order of the table, each:
 
-        - ``name``, ``candidate``, ``outcome``, ``reason``, ``remarks``, ``baseline``, ``effective``, ``gate``,
-          ``load_s``, ``first_call_ms``, ``peak_mib`` as in the file; what was not found out is null
+        - ``name``, ``candidate``, ``outcome``, ``reason``, ``passing``, ``remarks``, ``baseline``, ``effective``,
+          ``gate``, ``load_s``, ``first_call_ms``, ``peak_mib`` as in the file; what was not found out is null
         - ``winner``; ``place`` in which it may run, 1 for the winner, or null; ``refusal``: why it may not run
         - ``speed``: how many times as fast as normal mode, or null; ``interval``: [low, high], 95 %, and ``rounds``,
           null and 0 where the speed is from screening
@@ -90,6 +91,7 @@ def tuning_json(tuning: Tuning, path: Path | str | None = None) -> dict[str, Any
         "load": content["load"],
         "lines": lines_read(tuning),
         "quick": tuning.quick,
+        "provisional": tuning.provisional,
         "winner": tuning.rows[choice.winner].candidate.name,
         "decided": choice.decided,
         "reason": choice.reason,
@@ -103,6 +105,7 @@ def _row_json(one: Figures, content: Mapping[str, Any]) -> dict[str, Any]:
         "candidate",
         "outcome",
         "reason",
+        "passing",
         "remarks",
         "baseline",
         "effective",

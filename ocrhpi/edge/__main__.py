@@ -1,17 +1,14 @@
 """``python -m ocrhpi.edge BUNDLE IMAGE...`` prints the text of each image; ``--verify BUNDLE`` tests the bundle."""
 
-# ruff: noqa: T201 - a command line without click
-
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import sys
 from typing import TYPE_CHECKING
 
 from ocrhpi.edge.reader import open_bundle
 from ocrhpi.errors import InputError, OcrhpiError
+from ocrhpi.output import say, say_json, silence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +24,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_intermixed_args(arguments)
     if options.verify == bool(options.images):
         parser.error("--verify takes no images" if options.verify else "expected an image, or --verify")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for what the terminal cannot show
     try:
         if options.verify:
             return _verify(options)
@@ -36,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             whole = [_print_text(reader, image, as_json=options.json) for image in options.images]
             return 0 if all(whole) else 1
     except OcrhpiError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", err=True)
+        return 1
+    except BrokenPipeError:  # whoever read the texts has enough of them
+        silence(sys.stdout)
         return 1
 
 
@@ -58,7 +56,7 @@ def _verify(options: argparse.Namespace) -> int:
     from ocrhpi.edge.selftest import describe, verify_bundle  # noqa: PLC0415 - reading does without
 
     verification = verify_bundle(options.bundle, threads=options.threads, sha256=options.sha256, rounds=options.rounds)
-    print(*describe(verification), sep="\n")
+    say("\n".join(describe(verification)))
     return 0 if verification.passed else 1
 
 
@@ -67,10 +65,12 @@ def _print_text(reader: EdgeReader, image: str, *, as_json: bool) -> bool:
     try:
         (line,) = reader.read([image])
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", err=True)
         return False
-    result = {"input_path": image, "rec_text": line.text, "rec_score": line.score}
-    print(json.dumps(result, ensure_ascii=False) if as_json else line.text, flush=True)
+    if as_json:
+        say_json({"input_path": image, "rec_text": line.text, "rec_score": line.score})
+    else:
+        say(line.text)
     return True
 
 

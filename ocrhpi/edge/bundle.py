@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ocrhpi.data_files import read_json
 from ocrhpi.edge.config import CALIBRATION, CONFIG, VOCABULARY, BundleConfig
 from ocrhpi.edge.fields import Fields
 from ocrhpi.edge.manifest import MANIFEST, Manifest
@@ -150,7 +150,7 @@ def _check_names(store: Store, manifest: Manifest) -> None:
 def _labels(where: str, data: bytes, *, space: bool) -> tuple[str, ...]:
     """Return the text of every class: the CTC blank, the vocabulary, and the space where PaddleOCR appended one."""
     try:
-        vocabulary = json.loads(data)
+        vocabulary = read_json(data)
     except ValueError as error:
         raise BundleError(where, VOCABULARY, f"is no JSON ({error})") from error
     if not isinstance(vocabulary, list) or not all(isinstance(entry, str) for entry in vocabulary):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 from ocrhpi.edge.fields import Fields
-from ocrhpi.values import InputSpec
+from ocrhpi.values import LARGEST_SIZE, InputSpec
 
 if TYPE_CHECKING:
     from typing import Any
@@ -69,9 +70,9 @@ class BundleConfig:
             engine=fields.get("engine", str),
             precision=fields.get("precision", str),
             batching=cast("Literal['exact', 'masked']", batching),
-            width_step=_at_least_one(fields, "width_step"),
-            batch_size=_at_least_one(fields, "batch_size"),
-            buckets=_list_of(fields, "buckets", int),
+            width_step=_size(fields, "width_step"),
+            batch_size=_size(fields, "batch_size"),
+            buckets=_widths(fields, "buckets"),
             small=fields.get("small", bool),
             space=_optional(fields, "space", bool, default=True),
         )
@@ -84,26 +85,30 @@ class BundleConfig:
 
 
 def _spec(fields: Fields) -> InputSpec:
-    sizes = [_at_least_one(fields, key) for key in ("height", "base_width", "max_width")]
+    sizes = [fields.get(key, int) for key in ("height", "base_width", "max_width")]
     color = cast("Literal['BGR', 'RGB', 'GRAY']", fields.one_of("color", ("BGR", "RGB", "GRAY")))
     # Of networks that take one width, or so many lines at a time; most take any.
     stretch_width, rows = (_optional(fields, key, int, default=None) for key in ("stretch_width", "rows"))
-    return InputSpec(sizes[0], sizes[1], sizes[2], stretch_width, color, rows)
+    spec = InputSpec(sizes[0], sizes[1], sizes[2], stretch_width, color, rows)
+    if spec.fault:
+        raise fields.error("sizes", spec.fault)
+    return spec
 
 
 def _optional(fields: Fields, key: str, kind: type[Kind], *, default: Kind | None) -> Any:  # noqa: ANN401 - of kind
     return fields.get(key, kind) if key in fields.keys() else default  # noqa: SIM118 - of Fields
 
 
-def _list_of(fields: Fields, key: str, kind: type[Kind]) -> tuple[Kind, ...]:
+def _widths(fields: Fields, key: str) -> tuple[int, ...]:
     values = fields.get(key, list)
-    if not all(type(value) is kind for value in values):
-        raise fields.error(key, f"expected a list of {kind.__name__}")
+    whole = all(type(value) is int and 1 <= value <= LARGEST_SIZE for value in values)
+    if not whole or any(first >= second for first, second in pairwise(values)):
+        raise fields.error(key, f"expected widths from 1 to {LARGEST_SIZE}, ascending")
     return tuple(values)
 
 
-def _at_least_one(fields: Fields, key: str) -> int:
+def _size(fields: Fields, key: str) -> int:
     value = fields.get(key, int)
-    if value < 1:
-        raise fields.error(key, f"received {value}, expected at least 1")
+    if not 1 <= value <= LARGEST_SIZE:
+        raise fields.error(key, f"received {value}, expected 1 to {LARGEST_SIZE}")
     return value

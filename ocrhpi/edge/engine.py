@@ -75,7 +75,7 @@ class EdgeEngine(ABC):
             widths: (N,), int32, exact widths in pixels, for a width-masked graph only.
 
         Raises:
-            BackendError: The engine failed.
+            BackendError: The engine failed, or its probabilities are no numbers.
             BundleError: The graph and the vocabulary do not belong together.
         """
         with self._lock:
@@ -90,6 +90,9 @@ class EdgeEngine(ABC):
                 raise BackendError(self.name, problem) from error
         if emissions.indices.size and emissions.indices.max() >= self._classes:
             raise self._classes_error(f"class {emissions.indices.max()}")
+        if not emissions.finite:
+            problem = f"{self._artifact_name} gives probabilities that are no numbers (NaN); make the bundle anew"
+            raise BackendError(self.name, problem)
         return emissions
 
     @abstractmethod

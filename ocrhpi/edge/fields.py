@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, TypeVar
 
+from ocrhpi.data_files import read_json
 from ocrhpi.errors import BundleError
 
 __all__ = ["Fields"]
@@ -34,8 +34,8 @@ class Fields:
             BundleError: It does not.
         """
         try:
-            values = json.loads(data)
-        except (ValueError, RecursionError) as error:
+            values = read_json(data)
+        except ValueError as error:
             raise BundleError(where, file, f"is no JSON ({error})") from error
         if not isinstance(values, dict):
             raise BundleError(where, file, f"holds a JSON {type(values).__name__}, expected an object")
@@ -49,7 +49,7 @@ class Fields:
         """
         value = self._values.get(key)
         if type(value) is not kind:
-            received = "nothing" if value is None else repr(value)[:60]
+            received = "nothing" if value is None else _shown(value)
             raise self.error(key, f"received {received}, expected {kind.__name__}")
         return value
 
@@ -61,7 +61,7 @@ class Fields:
         """
         value = self.get(key, str)
         if value not in known:
-            raise self.error(key, f"received {value!r}, expected one of {', '.join(known)}")
+            raise self.error(key, f"received {_shown(value)}, expected one of {', '.join(known)}")
         return value
 
     def part(self, key: str) -> Fields:
@@ -86,3 +86,10 @@ class Fields:
     def error(self, key: str, problem: str) -> BundleError:
         """Return the error that ``key`` does not fit."""
         return BundleError(self._where, f"{self._file}: {key}", problem)
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:60]
+    except RecursionError:
+        return f"a {type(value).__name__} of many levels"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocrhpi.backends.onnx_io import GraphInterface
 from ocrhpi.edge.engine import EdgeEngine
-from ocrhpi.errors import BackendMismatch
+from ocrhpi.errors import BackendError, BackendMismatch
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -55,9 +55,13 @@ class OpenVinoEngine(EdgeEngine):
         if got != hint:
             raise BackendMismatch(self.name, f"precision {precision}", f"OpenVINO would run {got} on this CPU")
         self.version = str(openvino.get_version())
-        self._request = compiled.create_infer_request()
+        self._request: Any = compiled.create_infer_request()
 
     def _run(self, inputs: tuple[npt.NDArray[Any], ...]) -> list[npt.NDArray[Any]]:
+        request, self._request = self._request, None
+        if request is None:  # it may give the outputs of an earlier batch, see `ocrhpi.backends.openvino_`
+            raise BackendError(self.name, "it failed at an earlier batch and cannot go on; open the bundle anew")
         # The outputs stay in the engine's memory until the next call; emissions are made of them before that.
-        outputs = self._request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
+        outputs = request.infer(dict(enumerate(inputs)), share_inputs=True, share_outputs=True)
+        self._request = request
         return list(outputs.values())

@@ -60,6 +60,8 @@ def load_dataset(labels: Path | str, folder: Path | str | None = None) -> Datase
     if not place.is_dir():
         raise OptionError("data", f"received {str(folder)!r}, no folder; expected what the paths in {file} start from")
     if not any(find_image(place, label.path) for label in read):
-        problem = f"none of the images of {file} are in {place}; expected, for example, {place / read[0].path}"
+        problem = (
+            f"none of the images of {file} are in {place}; expected, for example, {str(place / read[0].path)[:300]}"
+        )
         raise OptionError("data", f"{problem}; give the folder that the paths start from")
     return Dataset(place.resolve().name or str(place), place, read)

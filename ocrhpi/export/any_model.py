@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ocrhpi.cache import cache_root
+from ocrhpi.backends.guest import as_it_was
+from ocrhpi.cache import keep, kept
 from ocrhpi.errors import ExportError
 from ocrhpi.export.convert import OPSET, convert_files
 from ocrhpi.export.packages import require_modules
 from ocrhpi.export.passes import mend_scalar_concats
+from ocrhpi.files import replacing, scratch_file, sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["convert_any", "files_digest"]
 
-_CHUNK = 1 << 20
 _DIGITS = 16
 
 
@@ -36,42 +38,31 @@ def convert_any(name: str, path: Path, files: ModelFiles, *, cache_dir: Path | s
     Raises:
         BackendUnavailable: A package that the conversion needs is not installed.
         ExportError: The conversion failed.
+        OutputError: The file can be kept neither in the cache nor in a temporary folder.
     """
-    directory = cache_root(cache_dir) / "exports" / f"{name}-{files_digest(files)}-onnx{OPSET}"
-    target = directory / "converted.onnx"
-    if target.is_file():
-        return target
+    place = f"exports/{name}-{files_digest(files)}-onnx{OPSET}/converted.onnx"
+    found = kept(place, cache_dir)
+    if found is not None:
+        return found
     require_modules(["onnx"], "exporting")
-    from filelock import FileLock  # noqa: PLC0415 - a cached export needs no lock
-
-    directory.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory / ".lock"):
-        if not target.is_file():
-            _convert(path, files, target)
-    return target
+    return keep(place, partial(_convert, path, files), cache_dir)
 
 
 def files_digest(files: ModelFiles) -> str:
     """Return a digest of the files that define the weights."""
-    digest = hashlib.sha256()
-    for file in files.source:
-        with file.open("rb") as content:
-            while chunk := content.read(_CHUNK):
-                digest.update(chunk)
-    return digest.hexdigest()[:_DIGITS]
+    digests = "".join(sha256_of(file) for file in files.source)
+    return hashlib.sha256(digests.encode()).hexdigest()[:_DIGITS]
 
 
 def _convert(path: Path, files: ModelFiles, target: Path) -> None:
-    import onnx  # noqa: PLC0415 - only the exporter needs it
+    with as_it_was():
+        import onnx  # noqa: PLC0415 - only the exporter needs it
 
-    converted, mended = (target.with_name(f".{stage}.tmp") for stage in ("converted", "mended"))
-    try:
+    with scratch_file(target) as converted:
         convert_files(path, files, converted)
-        onnx.save(_mended(onnx.load(converted), path), mended)
-        mended.replace(target)
-    finally:
-        converted.unlink(missing_ok=True)
-        mended.unlink(missing_ok=True)
+        graph = _mended(onnx.load(converted), path)
+    with replacing(target) as temporary:
+        onnx.save(graph, temporary)
 
 
 def _mended(graph: ModelProto, path: Path) -> ModelProto:

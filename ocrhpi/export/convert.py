@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from ocrhpi.errors import ExportError, ModelNotFound
 from ocrhpi.export.apart import ApartFailed, run_apart
 from ocrhpi.export.packages import CONVERTER_MODULES, require_modules
+from ocrhpi.graph_facts import read_graph_facts
+from ocrhpi.parameters import check_parameters
 
 if TYPE_CHECKING:
     from ocrhpi.model import Model, ModelFiles
@@ -47,6 +49,7 @@ def convert_paddle(model: Model, target: Path) -> None:
         BackendUnavailable: paddle2onnx or Paddle is not installed.
         ExportError: The converter failed; the error holds its own words.
         ModelNotFound: The model has no Paddle files.
+        ModelFormatError: Its parameters are cut off, damaged, or those of another graph.
     """
     convert_files(model.path, model.files, target)
 
@@ -63,6 +66,7 @@ def convert_files(path: Path, files: ModelFiles, target: Path) -> None:
     if graph is None or parameters is None:
         raise ModelNotFound(path, "inference.json or inference.pdmodel to convert")
     require_modules(CONVERTER_MODULES, "conversion from Paddle")
+    check_parameters(parameters, graph, read_graph_facts(graph).parameters)
     arguments = [str(graph), str(parameters), str(target), str(OPSET), str(_MENDING)]
     try:
         run_apart(_CHILD, arguments, timeout_s=_TIMEOUT_S)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, get_args
 
+from ocrhpi.backends.guest import as_it_was
 from ocrhpi.backends.registry import create_backend
-from ocrhpi.cache import cache_root
-from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError
+from ocrhpi.cache import keep, kept
+from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError, OutputError
 from ocrhpi.export.apart import telling_line
 from ocrhpi.export.convert import convert_paddle
 from ocrhpi.export.emulation import emulate_half
@@ -21,6 +22,7 @@ from ocrhpi.export.packages import CONVERTER_MODULES, EXPORT_MODULES, missing_mo
 from ocrhpi.export.passes import mend_scalar_concats, name_interface, set_metadata, simplify
 from ocrhpi.export.pixels import take_pixels
 from ocrhpi.export.verification import read_reference, verify_equal, verify_half
+from ocrhpi.files import replacing, scratch_file, told_as_output
 from ocrhpi.model import CONFIG_NAME, ONNX_NAME, Model, ModelFiles, load_model
 from ocrhpi.values import GraphPrecision, Head
 
@@ -84,20 +86,15 @@ def export_model(model: Model, form: GraphForm = _SOURCE_FORM, *, cache_dir: Pat
     Raises:
         BackendUnavailable: A package that exporting needs is not installed.
         ExportError: A step failed, or the exported graph does not read what its source reads.
+        OutputError: It can be kept neither in the cache nor in a temporary folder.
     """
-    directory = cache_root(cache_dir) / "exports" / f"{model.file_name}-{model.fingerprint[:16]}-v{EXPORTER_VERSION}"
-    target = directory / form.file_name
-    if not target.is_file():
+    folder = f"exports/{model.file_name}-{model.fingerprint[:16]}-v{EXPORTER_VERSION}"
+    target = kept(f"{folder}/{form.file_name}", cache_dir)
+    if target is None:
         model = _with_usable_source(model)
         require_modules(EXPORT_MODULES, "exporting")
-        from filelock import FileLock  # noqa: PLC0415 - a cached export needs no lock
-
-        directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory / ".lock"):
-            if not target.is_file():
-                for left in directory.glob("*.tmp"):  # by a process that was killed, since this one has the lock
-                    left.unlink(missing_ok=True)
-                _export(model, form, directory)
+        find_plain = partial(kept, f"{folder}/{_SOURCE_FORM.file_name}", cache_dir)
+        target = keep(f"{folder}/{form.file_name}", partial(_export, model, form, find_plain), cache_dir)
     return _with_onnx(model, target)
 
 
@@ -107,13 +104,20 @@ def write_export(model: Model, form: GraphForm, directory: Path, *, cache_dir: P
     Raises:
         BackendUnavailable: A package that exporting needs is not installed.
         ExportError: A step failed, or the exported graph does not read what its source reads.
+        OutputError: The directory cannot be written to.
     """
     exported = export_model(model, form, cache_dir=cache_dir)
-    directory.mkdir(parents=True, exist_ok=True)
-    _place(_onnx_of(exported), directory / ONNX_NAME)
-    config = model.path / CONFIG_NAME
-    if config.is_file():
-        _place(config, directory / CONFIG_NAME)
+    new, config = not directory.exists(), model.path / CONFIG_NAME
+    try:
+        with told_as_output(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            if config.is_file():
+                _place(config, directory / CONFIG_NAME)
+            _place(_onnx_of(exported), directory / ONNX_NAME)  # last: without it, it is no model
+    except OutputError:
+        if new:
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
     return load_model(directory)
 
 
@@ -139,18 +143,19 @@ def _with_usable_source(model: Model) -> Model:
     return model
 
 
-def _export(model: Model, form: GraphForm, directory: Path) -> None:
+def _export(model: Model, form: GraphForm, find_plain: Callable[[], Path | None], target: Path) -> None:
     """Make the graph of ``form``, by way of the plain one that all others are made from."""
     make: Callable[[], ModelProto]
     if form == _SOURCE_FORM:
-        source, make = _reference(model), partial(_plain_graph, model, directory)
+        source, make = _reference(model), partial(_plain_graph, model, target)
     else:
-        plain = directory / _SOURCE_FORM.file_name
-        if not plain.is_file():
-            _export(model, _SOURCE_FORM, directory)
+        plain = find_plain()
+        if plain is None:
+            plain = target.with_name(_SOURCE_FORM.file_name)
+            _export(model, _SOURCE_FORM, find_plain, plain)
         source, make = _onnx_alone(model, plain), lambda: _formed(_load(plain), model, form)
     if form.precision == "fp16":
-        _keep_if_equal(make(), model, form, directory, lambda file, graph: _verify_half(graph, file, source[1]))
+        _keep_if_equal(make(), model, target, lambda file, graph: _verify_half(graph, file, source[1]))
         return
     # The graph is made while the source is loaded and reads: seconds, with Paddle. Not the other way round: a thread
     # that imports Paddle leaves the others in another mode of it.
@@ -162,7 +167,7 @@ def _export(model: Model, form: GraphForm, directory: Path) -> None:
             making.result()  # if that failed, too, its error tells more
             raise
         graph = making.result()
-    _keep_if_equal(graph, model, form, directory, lambda file, _: _verify(model, file, reference))
+    _keep_if_equal(graph, model, target, lambda file, _: _verify(model, file, reference))
 
 
 def _formed(graph: ModelProto, model: Model, form: GraphForm) -> ModelProto:
@@ -184,26 +189,25 @@ def _formed(graph: ModelProto, model: Model, form: GraphForm) -> ModelProto:
     return graph
 
 
-def _plain_graph(model: Model, directory: Path) -> ModelProto:
+def _plain_graph(model: Model, target: Path) -> ModelProto:
     """Return the graph from ``x`` to ``probabilities``, mended, simplified and with its metadata."""
-    converted = directory / "converted.tmp"
     try:
-        if model.files.paddle_graph:
-            convert_paddle(model, converted)
-        graph = _load(converted if model.files.paddle_graph else _onnx_of(model))
+        with scratch_file(target) as converted:
+            if model.files.paddle_graph:
+                convert_paddle(model, converted)
+            graph = _load(converted if model.files.paddle_graph else _onnx_of(model))
         graph = name_interface(simplify(mend_scalar_concats(graph)))
     except OcrhpiError:
         raise
     except _GRAPH_FAULTS as error:
         raise ExportError(model.path, "simplification", telling_line(error)) from error
-    finally:
-        converted.unlink(missing_ok=True)
     return set_metadata(graph, model, f"ocrhpi exporter {EXPORTER_VERSION}")
 
 
 def _load(path: Path) -> ModelProto:
-    import onnx  # noqa: PLC0415 - only the exporter needs it
-    from google.protobuf.message import DecodeError  # noqa: PLC0415 - comes with onnx
+    with as_it_was():
+        import onnx  # noqa: PLC0415 - only the exporter needs it
+        from google.protobuf.message import DecodeError  # noqa: PLC0415 - comes with onnx
 
     try:
         return onnx.load(path)
@@ -240,38 +244,30 @@ def _verify(model: Model, candidate: Path, reference: Sequence[Emissions]) -> No
 def _keep_if_equal(
     graph: ModelProto,
     model: Model,
-    form: GraphForm,
-    directory: Path,
+    target: Path,
     verify: Callable[[Path, ModelProto], None],
 ) -> None:
     import onnx  # noqa: PLC0415 - only the exporter needs it
 
-    candidate = directory / f".{form.file_name}.tmp"
     try:
         onnx.checker.check_model(graph, full_check=True)
-        onnx.save(graph, candidate)
-        verify(candidate, graph)
-        candidate.replace(directory / form.file_name)
+        with replacing(target) as candidate:
+            onnx.save(graph, candidate)
+            verify(candidate, graph)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         problem = f"the exported graph is not valid ONNX: {telling_line(error)}"
         raise ExportError(model.path, "check", problem) from error
-    finally:
-        candidate.unlink(missing_ok=True)
 
 
 def _verify_half(graph: ModelProto, candidate: Path, source: Model) -> None:
     """Verify the file as ONNX Runtime runs it on a CPU, and once more with every FP16 result rounded."""
     import onnx  # noqa: PLC0415 - only the exporter needs it
 
-    emulated = candidate.with_suffix(".emulated.tmp")
-    try:
+    with scratch_file(candidate) as emulated:
         onnx.save(emulate_half(graph), emulated)
         verify_half(source, candidate, emulated)
-    finally:
-        emulated.unlink(missing_ok=True)
 
 
 def _place(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ocrhpi.backends.guest import as_it_was
 from ocrhpi.export.graph import GraphEditor, attribute
 from ocrhpi.graph_facts import DIRECTION_KEY, EXPORTER_KEY, INPUT_KEY, NAME_KEY, SPACE_KEY, VOCABULARY_KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from onnx import ModelProto
 
     from ocrhpi.model import Model
@@ -19,9 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTENTS_NAME",
     "FP32_TENSORS_KEY",
+    "INDICES_NAME",
     "INPUT_NAME",
     "PIXELS_NAME",
     "PROBABILITIES_NAME",
+    "PROBS_NAME",
     "STEPS_NAME",
     "WIDTHS_NAME",
     "mend_scalar_concats",
@@ -34,6 +39,8 @@ INPUT_NAME = "x"
 PIXELS_NAME = "pixels"
 CONTENTS_NAME = "contents"
 PROBABILITIES_NAME = "probabilities"
+INDICES_NAME = "indices"
+PROBS_NAME = "probs"
 WIDTHS_NAME = "widths"
 STEPS_NAME = "steps"
 FP32_TENSORS_KEY = "fp32_tensors"
@@ -74,7 +81,8 @@ def _computes_a_shape(editor: GraphEditor, tensor: str) -> bool:
 
 def simplify(model: ModelProto) -> ModelProto:
     """Fold constants and batch normalisations, and remove identities and dead nodes, with onnxslim."""
-    import onnxslim  # noqa: PLC0415 - only the exporter needs it
+    with as_it_was():
+        import onnxslim  # noqa: PLC0415 - only the exporter needs it
 
     slim: ModelProto = onnxslim.slim(model)
     return slim
@@ -84,21 +92,18 @@ def name_interface(model: ModelProto) -> ModelProto:
     """Keep the one output that the first one is, and call input and output by our names.
 
     Raises:
-        ValueError: The graph has not exactly one input and at least one output.
+        ValueError: The graph has not exactly one input and at least one output, or reduces its probabilities itself.
     """
     from onnx import TensorProto  # noqa: PLC0415
 
     constants = {item.name for item in model.graph.initializer}
     inputs = [item for item in model.graph.input if item.name not in constants]
+    names = [item.name for item in inputs]
     if len(inputs) != 1 or not model.graph.output:
-        names = [item.name for item in inputs]
         raise ValueError(f"expected a graph with one input and one output, got inputs {names}")
-    renamed = {inputs[0].name: INPUT_NAME, model.graph.output[0].name: PROBABILITIES_NAME}
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            for position, name in enumerate(names):
-                names[position] = renamed.get(name, name)
-    inputs[0].name = INPUT_NAME
+    if {INDICES_NAME, PROBS_NAME} <= {item.name for item in model.graph.output}:
+        raise ValueError("expected a graph whose output is probabilities, got one that finds top-1 itself")
+    _rename(model, {**_other_names(model), names[0]: INPUT_NAME, model.graph.output[0].name: PROBABILITIES_NAME})
     sizes = inputs[0].type.tensor_type.shape.dim
     for position, dimension in ((0, "N"), (3, "W")):
         if sizes[position].dim_value <= 0:  # exported for any number of lines, and any width
@@ -110,6 +115,30 @@ def name_interface(model: ModelProto) -> ModelProto:
     editor.set_outputs([(PROBABILITIES_NAME, TensorProto.FLOAT, (rows, "T", "classes"))])
     editor.finish()
     return model
+
+
+def _other_names(model: ModelProto) -> dict[str, str]:
+    """Return other names for tensors that are called as those of our interface are, in whatever form of the graph."""
+    taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
+    ours = {INPUT_NAME, PIXELS_NAME, CONTENTS_NAME, WIDTHS_NAME}
+    ours |= {PROBABILITIES_NAME, INDICES_NAME, PROBS_NAME, STEPS_NAME}
+    renamed = {}
+    for name in sorted(ours & taken):
+        other = f"other.{name}"
+        while other in taken:
+            other = f"other.{other}"
+        renamed[name] = other
+    return renamed
+
+
+def _rename(model: ModelProto, renamed: Mapping[str, str]) -> None:
+    """Rename tensors, all at the same time."""
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for position, name in enumerate(names):
+                names[position] = renamed.get(name, name)
+    for item in (*model.graph.initializer, *model.graph.input):
+        item.name = renamed.get(item.name, item.name)
 
 
 def set_metadata(model: ModelProto, source: Model, exporter: str) -> ModelProto:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+
+from ocrhpi.files import temporary_folder
 
 __all__ = ["mend_before_parsing", "mend_scales"]
 
@@ -23,8 +24,8 @@ def mend_before_parsing(converter: Any) -> None:  # noqa: ANN401 - a module
     parser = converter.c_p2o
 
     def export(program: str, *others: object) -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            converted: bytes = parser.export(_mended(program, Path(folder) / "mended.json"), *others)
+        with temporary_folder() as folder:
+            converted: bytes = parser.export(_mended(program, folder / "mended.json"), *others)
         return converted
 
     converter.c_p2o = SimpleNamespace(export=export)

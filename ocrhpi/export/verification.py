@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ocrhpi.backends.guest import as_it_was
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError
 from ocrhpi.export.apart import ApartFailed, run_apart
@@ -185,9 +186,10 @@ def _half_difference(source: Path, exported: Backend, *, once: bool) -> str | No
 
 def _probabilities(file: Path, tensors: Sequence[Tensor]) -> Iterator[Probabilities]:
     """Run a plain graph directly: a backend tells the best class only."""
-    import onnxruntime  # noqa: PLC0415 - only the exporter needs it
+    with as_it_was():
+        import onnxruntime  # noqa: PLC0415 - only the exporter needs it
 
-    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     (name,) = (item.name for item in session.get_inputs())
     for tensor in tensors:
         yield session.run(None, {name: tensor})[0]

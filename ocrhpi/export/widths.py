@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from ocrhpi.backends.guest import as_it_was
 from ocrhpi.export.passes import INPUT_NAME
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class WidthProbe:
 
 def _run_at_probe_widths(model: ModelProto) -> dict[str, list[tuple[int, ...]]]:
     """Return the shape of every tensor of the graph at each probe width."""
-    import onnx  # noqa: PLC0415 - only the exporter needs them
-    import onnxruntime  # noqa: PLC0415
+    with as_it_was():
+        import onnx  # noqa: PLC0415 - only the exporter needs them
+        import onnxruntime  # noqa: PLC0415
 
     probe = onnx.ModelProto()
     probe.CopyFrom(model)

@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-import yaml
-
+from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import ModelFormatError
+from ocrhpi.values import LARGEST_SIZE
+from ocrhpi.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,6 @@ _NO_EFFECT = ("KeepKeys", "ToCHWImage")  # the tensor has that layout in any cas
 _TRAINING_ONLY = ("LabelEncode", "Aug")  # how names of operators end that make labels or vary the image
 _COLORS = ("BGR", "RGB")
 _CHANNELS = (1, 3)
-_LARGEST = 10_000  # pixels
 _NORMALISATION = {"scale": 1 / 255, "mean": 0.5, "std": 0.5}
 
 
@@ -63,7 +63,9 @@ def read_configuration(path: Path) -> Configuration:
     config = _Sections.read(path)
     decoder = config.get("PostProcess.name", str)
     if decoder not in _DECODERS:
-        raise config.error("PostProcess.name", f"received {decoder!r}; expected {' or '.join(map(repr, _DECODERS))}")
+        raise config.error(
+            "PostProcess.name", f"received {decoder!r:.60}; expected {' or '.join(map(repr, _DECODERS))}"
+        )
     operators = _operators(config)
     resizing = next((name for name in _RESIZING if name in operators), None)
     shape = None if resizing is None else _shape(config, resizing, operators[resizing])
@@ -93,7 +95,7 @@ def _vocabulary(config: _Sections) -> tuple[str, ...] | None:
         if not isinstance(entry, str):
             raise config.error(
                 f"PostProcess.character_dict[{position}]",
-                f"received {entry!r}; expected text (quote numbers and words such as yes, no and null)",
+                f"received {entry!r:.60}; expected text (quote numbers and words such as yes, no and null)",
             )
     return None if vocabulary is None else tuple(vocabulary)
 
@@ -104,15 +106,17 @@ def _operators(config: _Sections) -> dict[str, dict[str, Any]]:
     operators: dict[str, dict[str, Any]] = {}
     for position, operator in enumerate(config.get(key, list)):
         if not isinstance(operator, dict) or len(operator) != 1:
-            raise config.error(f"{key}[{position}]", f"received {operator!r}; expected one operator with its options")
+            raise config.error(
+                f"{key}[{position}]", f"received {operator!r:.60}; expected one operator with its options"
+            )
         ((name, options),) = operator.items()
         if name in _NO_EFFECT or str(name).endswith(_TRAINING_ONLY):
             continue
         if name not in _IMAGE_OPERATORS:
-            problem = f"unknown operator {name!r}; known are {', '.join(_IMAGE_OPERATORS)}, and those of training"
+            problem = f"unknown operator {name!r:.60}; known are {', '.join(_IMAGE_OPERATORS)}, and those of training"
             raise config.error(f"{key}[{position}]", f"{problem}: take it out if it does not change the image")
         if not isinstance(options, dict | None):
-            raise config.error(f"{key}.{name}", f"received {options!r}; expected options")
+            raise config.error(f"{key}.{name}", f"received {options!r:.60}; expected options")
         operators[name] = options or {}
     return operators
 
@@ -129,7 +133,7 @@ def _color(
     if shape is not None and shape[0] == 1 and mode in {*_COLORS, "GRAY"}:
         return "BGR"  # of which grey is made
     if mode not in _COLORS:
-        problem = f"received {mode!r}; expected BGR or RGB, or an image_shape of one channel"
+        problem = f"received {mode!r:.60}; expected BGR or RGB, or an image_shape of one channel"
         raise config.error("PreProcess.transform_ops.DecodeImage.img_mode", problem)
     return cast("Literal['BGR', 'RGB']", mode)
 
@@ -137,8 +141,9 @@ def _color(
 def _shape(config: _Sections, operator: str, options: Mapping[str, Any]) -> tuple[int, int, int]:
     shape: Any = options.get("image_shape")
     sizes = isinstance(shape, list) and [type(size) for size in shape] == [int] * 3
-    if not sizes or shape[0] not in _CHANNELS or not all(0 < size <= _LARGEST for size in shape):
-        problem = f"received {shape!r}; expected [channels, height, width], 1 or 3 channels, up to {_LARGEST} pixels"
+    if not sizes or shape[0] not in _CHANNELS or not all(0 < size <= LARGEST_SIZE for size in shape):
+        expected = f"expected [channels, height, width], 1 or 3 channels, up to {LARGEST_SIZE} pixels"
+        problem = f"received {shape!r:.60}; {expected}"
         raise config.error(f"PreProcess.transform_ops.{operator}.image_shape", problem)
     return shape[0], shape[1], shape[2]
 
@@ -149,7 +154,9 @@ def _check_normalisation(config: _Sections, options: Mapping[str, Any] | None) -
         given = options.get(name, value) if options else value
         numbers = [_number(one) for one in (given if isinstance(given, list) else [given])]
         if not all(math.isclose(number, value, rel_tol=1e-3) for number in numbers):
-            problem = f"received {given!r}; lines are normalised as (v / 255 - 0.5) / 0.5, and this network wants other"
+            problem = (
+                f"received {given!r:.60}; lines are normalised as (v / 255 - 0.5) / 0.5, and this network wants other"
+            )
             raise config.error(f"PreProcess.transform_ops.NormalizeImage.{name}", f"{problem} values")
 
 
@@ -171,11 +178,10 @@ class _Sections:
 
     @classmethod
     def read(cls, path: Path) -> _Sections:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster on 18,000 characters
         try:
-            content = yaml.load(path.read_bytes(), Loader=loader)  # noqa: S506 - a safe loader either way
-        except (yaml.YAMLError, ValueError) as error:  # ValueError: of text that is no UTF-8, of dates that are none
-            raise ModelFormatError(path, "YAML", " ".join(str(error).split())) from error
+            content = read_yaml(read_bounded(path))
+        except (OSError, ValueError) as error:
+            raise ModelFormatError(path, "YAML", str(getattr(error, "strerror", None) or error)) from error
         if not isinstance(content, dict):
             raise ModelFormatError(path, "YAML", f"received {type(content).__name__}; expected sections")
         return cls(path, content)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ocrhpi.data_files import read_json
 from ocrhpi.errors import ModelFormatError, ModelNotFound, OptionError
 from ocrhpi.graph_facts import (
     DIRECTION_KEY,
@@ -172,7 +172,7 @@ def _right_to_left(source: ModelSource, facts: GraphFacts, name: str, vocabulary
 
 def _input_spec(source: ModelSource, config: Configuration | None, facts: GraphFacts, path: Path) -> InputSpec:
     """Return how lines become input: the graph decides what it fixes, and who trained the network the rest."""
-    told = _told_spec(config, facts)
+    told = _told_spec(config, facts, path)
     if source.rec_image_shape is not None:
         channels, height, width = source.rec_image_shape
         told = replace(told, height=height, base_width=width, color="GRAY" if channels == 1 else told.color)
@@ -189,15 +189,18 @@ def _input_spec(source: ModelSource, config: Configuration | None, facts: GraphF
             raise OptionError("rec_image_shape", f"received {said}, but the graph of {path} {takes}")
         if config is not None:
             _log.warning("%s says %s, but its graph %s: the graph decides", config.path, said, takes)
-    return replace(spec, max_width=max(spec.max_width, spec.base_width)) if facts.width is None else spec
+    return _sane(replace(spec, max_width=max(spec.max_width, spec.base_width)), path)
 
 
-def _told_spec(config: Configuration | None, facts: GraphFacts) -> InputSpec:
+def _told_spec(config: Configuration | None, facts: GraphFacts, path: Path) -> InputSpec:
     """Return what the configuration says, or the metadata of our export."""
     if config is None or config.shape is None:
-        told = json.loads(facts.metadata.get(INPUT_KEY, "{}")) if facts.ours else {}
+        try:
+            told = dict(read_json(facts.metadata.get(INPUT_KEY, "{}"))) if facts.ours else {}
+        except (ValueError, TypeError) as error:
+            raise ModelFormatError(path, f"metadata.{INPUT_KEY}", f"expected a JSON object ({error})") from error
         known = {one.name for one in fields(InputSpec)}
-        return InputSpec(**{name: value for name, value in told.items() if name in known})
+        return _sane(InputSpec(**{name: value for name, value in told.items() if name in known}), path)
     channels, height, width = config.shape
     spec = InputSpec(height, width, stretch_width=width if config.stretch else None)
     return replace(
@@ -205,6 +208,13 @@ def _told_spec(config: Configuration | None, facts: GraphFacts) -> InputSpec:
         max_width=width if config.one_width else spec.max_width,
         color="GRAY" if channels == 1 else config.color,
     )
+
+
+def _sane(spec: InputSpec, path: Path) -> InputSpec:
+    """Return the input of a network, which may be any number that a file says."""
+    if spec.fault:
+        raise ModelFormatError(path, "input", spec.fault)
+    return spec
 
 
 def _stretched(model: Model, shape: tuple[int, int, int]) -> Model:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi.files import sha256_of
 from ocrhpi.graph_facts import GraphFacts
 from ocrhpi.model.names import file_name
 from ocrhpi.model.source import ModelSource
@@ -83,6 +84,12 @@ class Model:
         return ("", *self.vocabulary, *[" "] * self.space)
 
     @property
+    def own_precision(self) -> dict[str, str]:
+        """The option ``precision`` of an export that came in another one than FP32: engines want to be told."""
+        own = self.graph.precision
+        return {"precision": own} if self.files.onnx_alone and own != "fp32" else {}
+
+    @property
     def file_name(self) -> str:
         """Its name as one part of a path."""
         return file_name(self.name)
@@ -98,16 +105,8 @@ class Model:
         """SHA-256, as hex, of everything that decides which text is read: weights, input and vocabulary."""
         digest = hashlib.sha256()
         for file in self.files.source:
-            digest.update(_sha256_of(file))
+            digest.update(bytes.fromhex(sha256_of(file)))
         order = "right to left" if self.right_to_left else ""
         for text in (repr(self.spec), "\0".join(self.labels), order):
             digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
         return digest.hexdigest()
-
-
-def _sha256_of(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.digest()

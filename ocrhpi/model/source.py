@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os.path
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
 from ocrhpi.errors import OptionError
-from ocrhpi.options import Options
+from ocrhpi.options import Options, PathText
+from ocrhpi.values import LARGEST_SIZE
 
 __all__ = ["ModelSource"]
 
 _SIZES = 3
-_LARGEST = 10_000  # pixels; beyond it a typing error asks for terabytes
-Size = Annotated[int, Field(ge=1, le=_LARGEST)]
+Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
 
 
 def _spelled_shape(value: object) -> object:
@@ -26,11 +26,6 @@ def _spelled_shape(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _spelled_path(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
-
-
-AnyPath: TypeAlias = Annotated[str, BeforeValidator(_spelled_path), Field(min_length=1)]
 Shape: TypeAlias = Annotated[tuple[Size, Size, Size], BeforeValidator(_spelled_shape)]
 ImageShape: TypeAlias = Annotated[tuple[Literal[1, 3], Size, Size], BeforeValidator(_spelled_shape)]
 
@@ -53,8 +48,8 @@ class ModelSource(Options):
     """
 
     model_name: Annotated[str, Field(min_length=1)] | None = None
-    model_dir: AnyPath | None = None
-    character_dict_path: AnyPath | None = None
+    model_dir: PathText | None = None
+    character_dict_path: PathText | None = None
     use_space_char: bool | None = None
     rec_image_shape: ImageShape | None = None
     right_to_left: bool | None = None
@@ -69,7 +64,7 @@ class ModelSource(Options):
         """
         from ocrhpi.options import parse_options  # noqa: PLC0415
 
-        key = "model_dir" if isinstance(model, Path) or os.path.exists(model) else "model_name"  # noqa: PTH110 - whatever its length
+        key = "model_dir" if isinstance(model, os.PathLike) or os.path.exists(model) else "model_name"  # noqa: PTH110 - whatever its length
         return parse_options(cls, {key: model, **facts})
 
     @property

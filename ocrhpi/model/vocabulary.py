@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os.path
 import unicodedata
 from typing import TYPE_CHECKING
 
+from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import ModelFormatError, ModelNotFound
 from ocrhpi.graph_facts import split_vocabulary
 
@@ -23,14 +25,14 @@ def read_dictionary(path: Path) -> list[str]:
 
     Raises:
         ModelNotFound: There is no such file.
-        ModelFormatError: It is no UTF-8 text.
+        ModelFormatError: It is no UTF-8 text, or cannot be read.
     """
+    if not os.path.exists(path) or path.is_dir():  # noqa: PTH110 - which no name is too long for
+        raise ModelNotFound(path, "a dictionary, one entry a line")
     try:
-        return split_vocabulary(path.read_bytes().decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ModelFormatError(path, "dictionary", f"expected UTF-8 text, one entry a line ({error})") from error
+        return split_vocabulary(read_bounded(path).decode("utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise ModelNotFound(path, "a dictionary, one entry a line") from error
+        raise ModelFormatError(path, "dictionary", f"expected UTF-8 text, one entry a line ({error})") from error
 
 
 def fit_classes(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ocrhpi.backends.guest import as_it_was
+from ocrhpi.cache import cache_root, keep, kept
 from ocrhpi.errors import ExportError
 from ocrhpi.export.exporter import EXPORTER_VERSION, export_model
 from ocrhpi.export.folding import fold_scales
 from ocrhpi.export.passes import FP32_TENSORS_KEY
+from ocrhpi.files import replacing
 from ocrhpi.graph_facts import PRECISION_KEY
 from ocrhpi.model import ModelFiles
 from ocrhpi.precision.layers import kept_tensors
@@ -49,20 +53,18 @@ def lowered_model(
         OptionError: There is no plan for this model and precision; the error says how to make one.
         BackendUnavailable: A package that exporting needs is not installed.
         ExportError: A step failed.
+        OutputError: The graph can be kept neither in the cache nor in a temporary folder.
     """
     plan = find_plan(model, precision, cache_dir=cache_dir)
     place = place_of(model, precision, cache_dir=cache_dir)
-    folder = place.with_name(f"{precision}-{plan.digest}-v{EXPORTER_VERSION}")
-    target = folder / (f"outputs-{form.file_name}" if backend in _BETWEEN_PAIRS else form.file_name)
-    if not target.is_file():
-        from filelock import FileLock  # noqa: PLC0415 - a cached graph needs no lock
-
+    folder = place.with_name(f"{precision}-{plan.digest}-v{EXPORTER_VERSION}").relative_to(cache_root(cache_dir))
+    name = f"outputs-{form.file_name}" if backend in _BETWEEN_PAIRS else form.file_name
+    target = kept(f"{folder.as_posix()}/{name}", cache_dir)
+    if target is None:
         exported = export_model(model, form, cache_dir=cache_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock"):
-            if not target.is_file():
-                statistics = read_statistics(place.with_suffix(".npz")) if plan.statistics else {}
-                save_lowered(exported, plan, statistics, backend, target)
+        statistics = read_statistics(place.with_suffix(".npz")) if plan.statistics else {}
+        make = partial(save_lowered, exported, plan, statistics, backend)
+        target = keep(f"{folder.as_posix()}/{name}", make, cache_dir)
     return replace(model, files=replace(model.files, onnx=target))
 
 
@@ -74,19 +76,17 @@ def save_lowered(
     Raises:
         ExportError: The graph cannot be lowered.
     """
-    import onnx  # noqa: PLC0415 - only what makes graphs needs it
+    with as_it_was():
+        import onnx  # noqa: PLC0415 - only what makes graphs needs it
 
     assert exported.files.onnx is not None  # noqa: S101 - it is exported
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
         graph = apply_plan(onnx.load(exported.files.onnx), plan, statistics, backend)
         onnx.checker.check_model(graph, full_check=True)
-        onnx.save(graph, temporary)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            onnx.save(graph, temporary)
     except (ValueError, RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(exported.path, f"precision {plan.precision!r}", f"{error}; use another one") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return replace(exported, files=ModelFiles(onnx=target))
 
 

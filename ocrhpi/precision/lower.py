@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocrhpi.backends.guest import as_it_was
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.errors import BackendMismatch, OptionError
 from ocrhpi.export.exporter import export_model
 from ocrhpi.export.folding import fold_scales
+from ocrhpi.files import temporary_folder
 from ocrhpi.precision.effect import Effect, Reference
 from ocrhpi.precision.graphs import save_lowered
 from ocrhpi.precision.layers import find_layers
@@ -22,6 +22,7 @@ from ocrhpi.precision.store import key_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from ocrhpi.model import Model
     from ocrhpi.precision.layers import Layer
@@ -62,8 +63,10 @@ def make_plan(
         BackendUnavailable: The engine, or a package that exporting needs, is not installed.
         BackendMismatch: The engine does not compute in this precision on this machine.
         ExportError: The model cannot be exported, or its graph not be lowered.
+        OutputError: The plan cannot be kept.
     """
-    import onnx  # noqa: PLC0415 - only what makes graphs needs it
+    with as_it_was():
+        import onnx  # noqa: PLC0415 - only what makes graphs needs it
 
     if precision == "bf16-selective" and engine != "openvino":
         raise OptionError("engine", f"received {engine!r}; {precision!r} is OpenVINO's: expected 'openvino'")
@@ -87,9 +90,9 @@ def make_plan(
         lines=len(lines),
         layers=tuple(LayerReport(name=layer.name, operator=layer.operator, work=layer.work) for layer in layers),
     )
-    with tempfile.TemporaryDirectory(prefix="ocrhpi-") as folder, create_backend(engine, plain, "cpu") as backend:
+    with temporary_folder() as folder, create_backend(engine, plain, "cpu") as backend:
         references = Reference(backend, quick), Reference(backend, line_tensors(lines, model.spec))
-        found = _find(layers, _Trial(plain, draft, statistics, engine, Path(folder), *references), advance)
+        found = _find(layers, _Trial(plain, draft, statistics, engine, folder, *references), advance)
     plan = _finished(draft, statistics, found)
     place = place_of(model, precision, cache_dir=cache_dir)
     if statistics:

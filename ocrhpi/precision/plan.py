@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import OptionError
+from ocrhpi.files import told_as_output, write_atomically
 from ocrhpi.options import Options
+from ocrhpi.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,15 +99,15 @@ class PrecisionPlan(Options):
 
 
 def write_plan(plan: PrecisionPlan, path: Path) -> None:
-    """Write the file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    """Write the file, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     content = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-    try:
-        temporary.write_text(_HEADER + content, "utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with told_as_output(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, _HEADER + content)
 
 
 def read_plan(path: Path) -> PrecisionPlan:
@@ -115,9 +117,8 @@ def read_plan(path: Path) -> PrecisionPlan:
         OptionError: It cannot be read, or is no plan.
     """
     try:
-        content = yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-        return PrecisionPlan.model_validate(content, strict=False)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        return PrecisionPlan.model_validate(read_yaml(read_bounded(path)), strict=False)
+    except (OSError, ValueError) as error:  # pydantic's, too, is a ValueError
         reason = " ".join(str(error).split())[:300]
         problem = f"{path} is no plan of precisions ({reason}); make one with 'ocrhpi lower'"
         raise OptionError("precision", problem) from error

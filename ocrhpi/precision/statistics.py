@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from ocrhpi.backends.guest import as_it_was
 from ocrhpi.errors import OptionError
 from ocrhpi.export.passes import INPUT_NAME
+from ocrhpi.files import replacing, told_as_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,18 +108,20 @@ def least_error_range(counts: npt.NDArray[np.floating], low: float, high: float)
 
 
 def write_statistics(statistics: Mapping[str, LayerStatistics], path: Path) -> None:
-    """Write the archive, whole or not at all."""
+    """Write the archive, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for layer, values in statistics.items():
         arrays[f"{layer}/ranges"] = np.array([values.input, values.output])
         arrays[f"{layer}/channels"] = values.channels
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp.npz")
-    try:
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]  # its keywords are arrays
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with told_as_output(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Given a name, it would add its own ending.
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its keywords are arrays
 
 
 def read_statistics(path: Path) -> dict[str, LayerStatistics]:
@@ -175,8 +179,9 @@ def _run(
     model: ModelProto, names: Sequence[str], tensors: Iterable[Tensor]
 ) -> Iterator[Mapping[str, npt.NDArray[np.float32]]]:
     """Yield the values of tensors of the graph for each batch."""
-    import onnx  # noqa: PLC0415 - only what makes graphs needs them
-    import onnxruntime  # noqa: PLC0415
+    with as_it_was():
+        import onnx  # noqa: PLC0415 - only what makes graphs needs them
+        import onnxruntime  # noqa: PLC0415
 
     probe = onnx.ModelProto()
     probe.CopyFrom(model)

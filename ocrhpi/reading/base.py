@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from ocrhpi.errors import BackendClosed
+from ocrhpi.values import LineImage
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -14,9 +20,11 @@ if TYPE_CHECKING:
     from ocrhpi.backends.base import Effective
     from ocrhpi.model import Model
     from ocrhpi.reading.engine import EngineReader
-    from ocrhpi.values import LineImage, TextLine
+    from ocrhpi.values import TextLine
 
 __all__ = ["LineReader", "Shapes"]
+
+_log = logging.getLogger("ocrhpi")
 
 
 class Shapes(NamedTuple):
@@ -71,6 +79,58 @@ class LineReader(ABC):
         Raises:
             BackendError: The engine failed.
         """
+
+    def read_each(
+        self,
+        lines: Sequence[LineImage],
+        *,
+        batch_size: int | None = None,
+        return_word_box: bool = False,
+    ) -> Iterator[TextLine | Exception]:
+        """Read lines as `read` does, but lose only those that the engine fails at alone.
+
+        Where it fails at them together, say for lack of memory, they are read one by one.
+
+        Args:
+            lines: As for `read`.
+            batch_size: As for `read`.
+            return_word_box: As for `read`.
+
+        Yields:
+            The text of each line, in order, or the error that takes its place.
+
+        Raises:
+            BackendError: The engine does not work any more, or was closed.
+        """
+        try:
+            together = self.read(lines, batch_size=batch_size, return_word_box=return_word_box)
+        except BackendClosed:
+            raise
+        except Exception as error:  # noqa: BLE001 - it comes again, at the line that it belongs to
+            if len(lines) > 1:
+                _log.warning("%s; the %d lines are read one by one", str(error).removesuffix("."), len(lines))
+        else:
+            yield from together
+            return
+        works = False  # what failed may be the engine itself, whatever the line
+        for line in lines:
+            read = self._read_alone(line, return_word_box=return_word_box)
+            works = works or not isinstance(read, Exception) or self.still_works()
+            if isinstance(read, Exception) and not works:
+                raise read
+            yield read
+
+    def still_works(self) -> bool:
+        """Tell, after a failure, whether the engine reads an empty line of base width."""
+        spec = self.model.spec
+        empty = LineImage(np.full((spec.height, spec.base_width, 3), 255, np.uint8))
+        return not isinstance(self._read_alone(empty, return_word_box=False), Exception)
+
+    def _read_alone(self, line: LineImage, *, return_word_box: bool) -> TextLine | Exception:
+        try:
+            return self.read([line], return_word_box=return_word_box)[0]
+        except Exception as error:  # noqa: BLE001 - told in the place of the text
+            return error
 
     @property
     @abstractmethod

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+import cv2
 import numpy as np
 
+from ocrhpi.errors import BackendClosed, BackendError
+from ocrhpi.forks import RenewedThreads, renew_in_children
 from ocrhpi.reading.base import LineReader, Shapes
 from ocrhpi.recognition.batching import CALL_COST, DEVICE_CALL_COST, PlannedBatch, plan_batches, shapes_of
 from ocrhpi.recognition.ctc import CtcDecoder
@@ -20,7 +25,7 @@ from ocrhpi.recognition.tensors import to_pixels, to_tensor
 from ocrhpi.values import LineGeometry, LineImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
 
     from ocrhpi.backends.base import Backend, Effective
@@ -71,7 +76,8 @@ class EngineReader(LineReader):
         self._decoder = CtcDecoder(model.labels)
         self._closed = False
         # While the engine works on its requests, the calling thread prepares the next batch and decodes the last.
-        self._engine = ThreadPoolExecutor(backend.parallel_requests, thread_name_prefix="ocrhpi")
+        self._engine = RenewedThreads(backend.parallel_requests, "ocrhpi")
+        renew_in_children(self)
 
     @property
     def effective(self) -> Effective:
@@ -96,14 +102,15 @@ class EngineReader(LineReader):
         geometries = self._geometries(lines)
         read: dict[int, TextLine] = {}
         for batch, emissions in self._run(lines, geometries, self._plan(geometries, batch_size), margin):
-            if return_word_box:
-                fractions = [self._text_fraction(lines[number], batch) for number in batch.numbers]
-                texts = self._decoder.decode_words(emissions, fractions)
-            else:
-                texts = self._decoder.decode(emissions)
-            if margin:
-                margins = text_margins(emissions)
-                texts = [replace(text, margin=found) for text, found in zip(texts, margins, strict=True)]
+            with self._naming(lines, batch):
+                if return_word_box:
+                    fractions = [self._text_fraction(lines[number], batch) for number in batch.numbers]
+                    texts = self._decoder.decode_words(emissions, fractions)
+                else:
+                    texts = self._decoder.decode(emissions)
+                if margin:
+                    margins = text_margins(emissions)
+                    texts = [replace(text, margin=found) for text, found in zip(texts, margins, strict=True)]
             read.update(zip(batch.numbers, texts, strict=True))
         in_order = [read[number] for number in range(len(lines))]
         return [to_reading_order(line) for line in in_order] if self.model.right_to_left else in_order
@@ -122,6 +129,10 @@ class EngineReader(LineReader):
         """Return the batches that `read` would run, to measure the engine alone: arguments of ``backend.run``."""
         geometries = self._geometries(lines)
         return [self._prepare(lines, geometries, batch) for batch in self._plan(geometries, batch_size)]
+
+    def renew_after_fork(self) -> None:
+        """Take notice, in a forked child, that the engine which will be opened there has met no shapes."""
+        self._shapes = set()
 
     def close(self) -> None:  # noqa: D102 - the contract's
         self._closed = True
@@ -180,17 +191,45 @@ class EngineReader(LineReader):
         backend = self.backend
         self._shapes.update((batch.rows, batch.width) for batch in plan)
         running: deque[tuple[PlannedBatch, Future[Emissions]]] = deque()
-        for batch in plan:
-            request = self._prepare(lines, geometries, batch)
-            if len(plan) == 1 or self._closed:  # nothing to overlap with
-                yield batch, backend.run(*request, margin=margin).first(len(batch.numbers))
-                continue
-            running.append((batch, self._engine.submit(backend.run, *request, margin=margin)))
-            if len(running) > backend.parallel_requests:
-                first, emissions = running.popleft()
-                yield first, emissions.result().first(len(first.numbers))
-        for batch, emissions in running:
-            yield batch, emissions.result().first(len(batch.numbers))
+        try:
+            for batch in plan:
+                with self._naming(lines, batch):
+                    request = self._prepare(lines, geometries, batch)
+                if len(plan) == 1 or self._closed:  # nothing to overlap with
+                    yield batch, self._emissions(lines, batch, partial(backend.run, *request, margin=margin))
+                    continue
+                running.append((batch, self._engine.submit(backend.run, *request, margin=margin)))
+                if len(running) > backend.parallel_requests:
+                    first, future = running.popleft()
+                    yield first, self._emissions(lines, first, future.result)
+            while running:
+                batch, future = running.popleft()
+                yield batch, self._emissions(lines, batch, future.result)
+        finally:  # where one failed, the others give their memory back before anything is tried again
+            for _, future in running:
+                future.cancel()
+            wait([future for _, future in running])
+
+    def _emissions(self, lines: Sequence[LineImage], batch: PlannedBatch, result: Callable[[], Emissions]) -> Emissions:
+        with self._naming(lines, batch):
+            return result().first(len(batch.numbers))
+
+    @contextmanager
+    def _naming(self, lines: Sequence[LineImage], batch: PlannedBatch) -> Iterator[None]:
+        """Name the lines of the batch in an error; where memory for them is lacking, the engine failed, too."""
+        try:
+            yield
+        except BackendClosed:
+            raise
+        except (MemoryError, cv2.error) as error:
+            size = f"{batch.rows} x {self.model.spec.height} x {batch.width} pixels"
+            problem = f"no memory for a batch of {size} ({' '.join(str(error).split())})"
+            failure = BackendError(self.backend.name, problem)
+            failure.tell_inputs(lines[number].where for number in batch.numbers)
+            raise failure from error
+        except BackendError as error:
+            error.tell_inputs(lines[number].where for number in batch.numbers)
+            raise
 
     def _text_fraction(self, line: LineImage, batch: PlannedBatch) -> float:
         """Share of the line's time steps that cover its text; in a masked graph they are those of its exact width."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 from ocrhpi.errors import BackendClosed, BackendError, BatchError, OcrhpiError
+from ocrhpi.forks import RenewedLock
 from ocrhpi.reading.base import LineReader
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ Source = tuple[str, "Callable[[], LineReader]"]
 
 
 class FallbackReader(LineReader):
-    """Reads with the first of several readers that works; lines that one fails at are read by the next.
+    """Reads with the first of several readers that works; lines that one fails at are read by another.
 
-    A reader that failed is closed and not tried again. Each failure is one warning in the log ``ocrhpi``.
+    A reader that does not work any more is closed and not tried again; the next one takes its place. One that fails at
+    a line, say a very large one, and reads others stays; the last reader reads such lines. Each failure is one warning
+    in the log ``ocrhpi``.
 
     Args:
         sources: Name and opener of each reader, best first; the first that opens is opened at once.
@@ -39,8 +41,9 @@ class FallbackReader(LineReader):
 
     def __init__(self, sources: Sequence[Source]) -> None:
         self._left = list(sources)
-        self._lock = threading.Lock()
+        self._lock = RenewedLock()
         self._closed = False
+        self._last: LineReader | None = None  # while another one is in use
         self._name, self._reader = self._open_next()
         self.model = self._reader.model
         self.batch_size = self._reader.batch_size
@@ -65,7 +68,13 @@ class FallbackReader(LineReader):
             except BatchError:  # the caller's fault, or ours; no other engine takes it
                 raise
             except BackendError as error:
-                self._replace(reader, error)
+                failure = error
+            if isinstance(failure, BackendClosed) or not reader.still_works():
+                self._replace(reader, failure)
+            elif len(lines) == 1 and (last := self._beside(failure)):
+                return last.read(lines, return_word_box=return_word_box, margin=margin)
+            else:  # `read_each` goes on line by line
+                raise failure
 
     @property
     def shapes(self) -> Shapes:
@@ -82,6 +91,21 @@ class FallbackReader(LineReader):
         with self._lock:
             self._closed = True
             self._reader.close()
+            if self._last is not None:
+                self._last.close()
+
+    def _beside(self, error: BackendError) -> LineReader | None:
+        """Return the last reader, opened if need be, beside the one in use; None if there is no other."""
+        with self._lock:
+            if self._last is None and self._left and not self._closed:
+                name, opener = self._left[-1]
+                try:
+                    self._last = opener()
+                except OcrhpiError as reason:
+                    _log.warning("%s could not be loaded (%s)", name, reason)
+                else:
+                    _log.warning("%s failed at a line (%s); %s reads such lines", self._name, error, name)
+            return self._last
 
     def _replace(self, failed: LineReader, error: BackendError) -> None:
         """Put the next reader in the place of ``failed``, once, whichever thread comes first."""
@@ -101,6 +125,9 @@ class FallbackReader(LineReader):
     def _open_next(self) -> tuple[str, LineReader]:
         while True:
             name, opener = self._left.pop(0)
+            if self._last is not None and not self._left:
+                last, self._last = self._last, None
+                return name, last
             try:
                 return name, opener()
             except OcrhpiError as error:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ocrhpi.backends.base import Effective
+from ocrhpi.forks import RenewedLock, renew_in_children
 from ocrhpi.reading.base import LineReader, Shapes
 from ocrhpi.recognition.geometry import geometry_of
 
@@ -67,10 +67,11 @@ class VerifiedReader(LineReader):
         self._full = full
         self._threshold = threshold
         self._break_even = break_even
-        self._lock = threading.Lock()
+        self._lock = RenewedLock()
         self._latest: deque[_Seen] = deque()  # call by call
         self._sum = _Seen()
         self._alone = False
+        renew_in_children(self)
 
     @property
     def effective(self) -> Effective:
@@ -128,6 +129,10 @@ class VerifiedReader(LineReader):
 
     def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
         return (self._full if self._alone else self._low).engine_for(width)
+
+    def renew_after_fork(self) -> None:
+        """Count anew in a forked child: another thread may have been counting."""
+        self._latest, self._sum = deque(), _Seen()
 
     def close(self) -> None:  # noqa: D102 - the contract's
         try:

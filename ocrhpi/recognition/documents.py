@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from ocrhpi.errors import UnreadableInput
+from ocrhpi.forks import RenewedLock
 from ocrhpi.recognition.decoding import PILLOW_FAULTS, pixels_from_pil
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _ENDS_BYTES = 1 << 20  # a PDF says near its beginning or its end whether it is 
 
 # PDFium is not thread-safe at all. Held for single calls, never while a page is with the consumer;
 # re-entrant, because the garbage collector may close an abandoned document in the midst of another call.
-_PDFIUM = threading.RLock()
+_PDFIUM = RenewedLock(threading.RLock, holds_forks=True)
 
 
 def tiff_pages(stream: BinaryIO, where: str, max_pixels: int) -> Iterator[Pixels | UnreadableInput]:

@@ -60,6 +60,7 @@ class Limits:
         url_max_bytes: Length of a file behind a URL, which is held in memory.
         url_connect_timeout_s: Longest wait for a connection to a server.
         url_read_timeout_s: Longest silence of a server.
+        url_total_timeout_s: Longest time for one URL, redirects included.
         pdf_scale: Pixels per point (1/72 inch) when a PDF is rendered; a page that would exceed
             ``max_pixels`` is rendered coarser, down to 0.5.
     """
@@ -68,6 +69,7 @@ class Limits:
     url_max_bytes: int = 256 << 20
     url_connect_timeout_s: float = 10.0
     url_read_timeout_s: float = 30.0
+    url_total_timeout_s: float = 120.0
     pdf_scale: float = 2.0
 
     def __post_init__(self) -> None:
@@ -182,6 +184,7 @@ def _read_url(url: str, limits: Limits) -> Iterator[LineImage | UnreadableLine]:
         max_bytes=limits.url_max_bytes,
         connect_timeout_s=limits.url_connect_timeout_s,
         read_timeout_s=limits.url_read_timeout_s,
+        total_timeout_s=limits.url_total_timeout_s,
     )
     yield from _read_bytes(data, url, url, limits)
 

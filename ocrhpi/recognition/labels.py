@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi.data_files import read_json
 from ocrhpi.errors import OptionError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read_labels(file: Path, option: str) -> tuple[Label, ...]:
     """
     try:
         content = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
         raise OptionError(option, f"{file} cannot be read ({error}); expected a text file in UTF-8") from error
     labels: list[Label] = []
     for number, row in enumerate(content.split("\n"), start=1):  # not splitlines: texts may hold its rarer separators
@@ -101,7 +101,7 @@ def _json_list(column: str) -> list[Any] | None:
     if not column.startswith("["):
         return None
     try:
-        found = json.loads(column)
-    except (ValueError, RecursionError):
+        found = read_json(column)
+    except ValueError:
         return None
     return found if isinstance(found, list) else None

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ocrhpi.bench.rows import BenchRow
+from ocrhpi.data_files import read_bounded, read_json
 from ocrhpi.errors import OptionError
+from ocrhpi.files import write_atomically
 from ocrhpi.report.conditions import conditions_of
 from ocrhpi.report.data import REPORT_FORMAT, as_csv, as_values
 from ocrhpi.report.figures import figures_of
@@ -39,8 +41,8 @@ def read_rows(directory: Path | str) -> list[BenchRow]:
     folder = Path(directory).expanduser()
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-    except OSError as error:
-        raise OptionError("directory", f"{folder}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        raise OptionError("directory", f"{folder}: {getattr(error, 'strerror', None) or error}") from error
     rows = [row for path in paths if (row := _read_row(path)) is not None]
     if not rows:
         problem = f"{folder}: holds no results; this makes them: ocrhpi bench all -o {folder}"
@@ -75,18 +77,18 @@ def write_report(rows: Sequence[BenchRow], output: Path | str) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         _check_free(folder / f"{_REPORT}.json")
         for path, text in zip(paths, texts.values(), strict=True):
-            _write(path, text)
+            write_atomically(path, text)
     except OSError as error:
-        raise OptionError("output", f"{folder}: {error.strerror or error}") from error
+        raise OptionError("output", f"{error.filename or folder}: {error.strerror or error}") from error
     return paths
 
 
 def _read_row(path: Path) -> BenchRow | None:
     """Return the row in a file; None for a report."""
     try:
-        text = path.read_text("utf-8")
-        content = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+        text = read_bounded(path)
+        content = read_json(text)
+    except (OSError, ValueError) as error:
         raise OptionError("directory", f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     kind = content.get("format") if isinstance(content, dict) else None
     if kind == REPORT_FORMAT:
@@ -122,9 +124,3 @@ def _check_free(path: Path) -> None:
     if path.exists() and f'"{REPORT_FORMAT}"' not in path.read_text("utf-8", "replace"):
         problem = f"{path}: is there and is no report of ocrhpi; choose another directory with --output"
         raise OptionError("output", problem)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text, "utf-8", newline="\n")
-    temporary.replace(path)

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -33,6 +33,8 @@ INFER_ROUTE = "/text-recognition"
 _ROUTES = frozenset({INFER_ROUTE, "/health", "/health/ready", "/metrics", "/docs", "/openapi.json"})
 _CLIENT_GONE = 499  # as nginx has it; nobody sees it but the metrics
 _MOST_FAULTS = 3
+_JSON = "application/json"
+_SHOWN_CHARACTERS = 60
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     408: {"model": ErrorAnswer, "description": "The body came too slowly"},
@@ -44,6 +46,15 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 _router = APIRouter()
+
+
+async def _require_json(request: Request) -> None:
+    """Refuse what FastAPI would not even try to read as JSON; versions of it differ where there is no content type."""
+    received = request.headers.get("content-type")
+    kind = (received or "").partition(";")[0].strip().lower()
+    if kind != _JSON and not (kind.startswith("application/") and kind.endswith("+json")):
+        was = "no Content-Type" if received is None else f"Content-Type {received[:_SHOWN_CHARACTERS]!r}"
+        raise RequestRefused(422, f"received {was}; expected {_JSON!r}, with a JSON object as body")
 
 
 def create_app(predictor: Predictor, options: ServingOptions, metrics: Metrics) -> FastAPI:
@@ -84,7 +95,12 @@ def create_app(predictor: Predictor, options: ServingOptions, metrics: Metrics) 
 
 
 @_router.post(
-    INFER_ROUTE, summary="Read text lines", operation_id="infer", response_model=InferAnswer, responses=_REFUSALS
+    INFER_ROUTE,
+    summary="Read text lines",
+    operation_id="infer",
+    response_model=InferAnswer,
+    responses=_REFUSALS,
+    dependencies=[Depends(_require_json)],
 )
 async def _infer(body: InferRequest, request: Request) -> Response:
     """Read text lines: base64 images, TIFFs and PDFs; every page is one line."""

@@ -231,14 +231,12 @@ class Batcher:
             _settle(waiting, text)
 
     def _texts(self, lines: list[LineImage], word_boxes: bool) -> list[TextLine | Exception]:  # noqa: FBT001 - private
-        """Read in a thread; where a batch fails, line by line, so that a line does not fail with its neighbours."""
+        """Read in a thread; a line does not fail with its neighbours, unless the engine does."""
+        size = self._options.batch_size
         try:
-            size = self._options.batch_size
-            return list(self._reader.read(lines, batch_size=size, return_word_box=word_boxes))
+            return list(self._reader.read_each(lines, batch_size=size, return_word_box=word_boxes))
         except Exception as error:  # noqa: BLE001 - goes to the requests that wait for it
-            if len(lines) == 1:
-                return [error]
-            return [self._texts([line], word_boxes)[0] for line in lines]
+            return [error] * len(lines)
 
 
 def _pixels(line: LineImage) -> int:

@@ -10,17 +10,17 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from ocrhpi.backends.gpu import gpu_packages, gpu_reason, gpu_usable
 from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.candidate import Candidate
+from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import OptionError
 from ocrhpi.machine import describe_machine
 from ocrhpi.normal_mode import normal_mode
 from ocrhpi.options import parse_options
 from ocrhpi.tuning.plans import Plans
 from ocrhpi.tuning.rows import Row
+from ocrhpi.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -120,7 +120,8 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     if backend is not None and backend not in specs:
         raise OptionError("backend", f"received {backend!r}; registered are {', '.join(sorted(specs))}")
     kind = device.partition(":")[0]
-    fixed = {name: {**spec.with_threads(threads), **(options or {})} for name, spec in specs.items()}
+    own = model.own_precision
+    fixed = {name: {**own, **spec.with_threads(threads), **(options or {})} for name, spec in specs.items()}
     fit = _Fit(model.spec, device, goal, fixed)
     plans = Plans(model, cache_dir)
     columns: list[list[Candidate]] = []
@@ -286,9 +287,9 @@ def _read_grid(path: Path, kind: str) -> Sequence[Mapping[str, Any]]:
 
 def _load_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever it holds
     try:
-        return yaml.load(path.read_text("utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise OptionError("backend_configs", f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        return read_yaml(read_bounded(path))
+    except (OSError, ValueError) as error:
+        raise OptionError("backend_configs", f"{path} cannot be read: {error}") from error
 
 
 def _distinct(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ocrhpi.candidate import Verified
 from ocrhpi.children.child import Child, ChildFailed
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ocrhpi.candidate import Setup
     from ocrhpi.model import Model
     from ocrhpi.tuning.question import Goal
-    from ocrhpi.tuning.rows import GateResult
+    from ocrhpi.tuning.rows import GateResult, Passing
 
 __all__ = ["SCORE_TOLERANCE", "Contestant", "Job", "Rejected"]
 
@@ -51,7 +51,18 @@ _PROGRAM = "import sys; sys.path[:] = {path!r}; from ocrhpi.tuning.worker import
 
 
 class Rejected(Exception):
-    """A candidate failed, or runs otherwise than it was asked to; the text is the reason."""
+    """A candidate failed, or runs otherwise than it was asked to.
+
+    Args:
+        reason: Why; a sentence.
+        passing: Whether that may be gone the next time, see `ocrhpi.tuning.rows.Passing`.
+        died: Whether its process ended by itself.
+    """
+
+    def __init__(self, reason: str, passing: str = "", *, died: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = cast("Passing", passing)
+        self.died = died
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,7 @@ class Contestant:
         first_round: Number of the round of its first sample.
         every: Of a round it reads every so many lines, by width, which have about the same mix of widths.
         reason: Why it was rejected, or left the race; empty while it is in it.
+        passing: Whether that reason may be gone the next time.
         rejected: Whether it failed, or ran otherwise than asked.
         peak_mib: Largest resident set of its process in MiB.
     """
@@ -124,6 +136,7 @@ class Contestant:
     first_round: int = 0
     every: int = 1
     reason: str = ""
+    passing: Passing = ""
     rejected: bool = False
     peak_mib: float | None = None
     _facts: dict[str, Any] = field(default_factory=dict)
@@ -276,10 +289,11 @@ class Contestant:
         times: list[float] = self._ask("time_engine", _UNKNOWN_LIMIT_S, width=width, calls=calls, lines=lines)
         return times
 
-    def reject(self, reason: str) -> None:
+    def reject(self, error: Rejected) -> None:
         """Take it out of the race as one that failed."""
         self.rejected = True
-        self.leave(reason)
+        self.passing = error.passing
+        self.leave(str(error))
 
     def leave(self, reason: str) -> None:
         """Take it out of the race."""
@@ -299,6 +313,7 @@ class Contestant:
             candidate=self.setup,
             outcome="rejected" if self.rejected else "measured",
             reason=self.reason,
+            passing=self.passing,
             baseline=self.baseline,
             gate=self.gate,
             effective=self._facts.get("effective"),
@@ -336,7 +351,7 @@ class Contestant:
         try:
             return self._child.ask(command, limit, **arguments)
         except ChildFailed as error:
-            raise Rejected(f"{_DOING[command]}: {error.reason}") from None
+            raise Rejected(f"{_DOING[command]}: {error.reason}", error.passing, died=error.died) from None
 
     def _check_effective(self, effective: dict[str, Any]) -> None:
         if effective["precision"] != self.setup.precision:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-import tempfile
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocrhpi.files import temporary_folder
 from ocrhpi.tuning.contestant import Job
 from ocrhpi.tuning.progress import THOROUGH, Budget, Effort, Watcher
 from ocrhpi.tuning.race import Race
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ocrhpi.model import Model
     from ocrhpi.tuning.calibration import CalibrationSet
     from ocrhpi.tuning.candidates import CandidateList
@@ -48,14 +49,14 @@ def measure(
     Raises:
         Rejected: The baseline itself does not run; the text is the reason.
     """
-    with tempfile.TemporaryDirectory(prefix="ocrhpi-") as logs:
+    with temporary_folder() as logs:
         job = Job(
             model,
             calibration.directory,
             cache_dir,
             question.goal,
             effort.call_lines,
-            Path(logs),
+            logs,
             passes=effort.passes,
             repeats=not effort.careful,
         )

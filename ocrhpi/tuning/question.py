@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
-from ocrhpi.options import Options
+from ocrhpi.options import Options, Threads
 
 __all__ = ["Accuracy", "Goal", "Question", "character_error_limit"]
 
@@ -49,4 +49,4 @@ class Question(Options):
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     max_memory_mib: Annotated[float, Field(gt=0)] | None = None
     accuracy: Accuracy = "identical"
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Threads | None = None

@@ -131,7 +131,7 @@ class Race:
         try:
             contestant.prepare()
         except Rejected as error:
-            contestant.reject(str(error))
+            contestant.reject(error)
 
     def screen(self, candidates: Sequence[Candidate]) -> list[Row]:
         """Start each candidate, read the first lines, time it; return rows of those that were passed over, and why."""
@@ -284,7 +284,7 @@ class Race:
         except Rejected as error:
             if contestant.baseline:
                 raise
-            contestant.reject(str(error))
+            contestant.reject(error)
 
     def _finish_gate(self, contestant: Contestant) -> None:
         contestant.read_to(len(self._lines), self._baseline)

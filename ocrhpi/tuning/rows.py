@@ -9,7 +9,7 @@ from pydantic import Field
 from ocrhpi.candidate import Setup
 from ocrhpi.options import Options
 
-__all__ = ["PROMISED_LINES", "Change", "GateResult", "Outcome", "Row"]
+__all__ = ["PROMISED_LINES", "Change", "GateResult", "Outcome", "Passing", "Row"]
 
 PROMISED_LINES = 5000
 """Lines of a stream over which the cost of meeting shapes for the first time is spread in a row's speed."""
@@ -17,6 +17,10 @@ PROMISED_LINES = 5000
 Outcome: TypeAlias = Literal["measured", "rejected", "skipped"]
 """``measured``: it ran and has timings. ``rejected``: it failed, or ran not as asked. ``skipped``: it never ran."""
 
+
+Passing: TypeAlias = Literal["", "disk", "killed", "time"]
+"""Why what failed may go well another time: its disk was full or not to be written to, it was killed from outside, or
+it took too long; empty: it would fail again."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -76,6 +80,7 @@ class Row(Options):
         candidate: What was tried.
         outcome: How it went.
         reason: Why it was rejected or skipped, or why measuring it ended early; a sentence.
+        passing: Whether that reason may be gone the next time.
         baseline: Whether it is normal mode, which the others are compared with. Exactly one row is.
         gate: How it reads; None if it never read all lines.
         effective: What really ran, as the engine said after loading.
@@ -95,6 +100,7 @@ class Row(Options):
     candidate: Setup
     outcome: Outcome
     reason: str = ""
+    passing: Passing = ""
     baseline: bool = False
     gate: GateResult | None = None
     effective: dict[str, Any] | None = None

@@ -10,10 +10,7 @@ import glob
 import hashlib
 import json
 import logging
-import os
-import time
-import uuid
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -21,18 +18,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from ocrhpi.cache import cache_root
+from ocrhpi.cache import cache_root, spare_place, spared
+from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import OptionError
+from ocrhpi.files import locked, told_as_output, write_atomically
 from ocrhpi.options import Options, OptionsT
 from ocrhpi.tuning.choose import Choice
 from ocrhpi.tuning.key import differences
 from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.rows import Row
+from ocrhpi.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from filelock import BaseFileLock
     from typing_extensions import Self
 
     from ocrhpi.candidate import Setup
@@ -49,6 +48,7 @@ __all__ = [
     "read_tuning",
     "rounded_rows",
     "save",
+    "write_tuning",
 ]
 
 FORMAT: Final = "ocrhpi-hpi-config-2"
@@ -60,10 +60,11 @@ _HEADER = """\
 # `ocrhpi explain FILE` says why. Times in `samples` are milliseconds per line, one a round. Delete the file to
 # measure anew.
 """
+_FOLDER = "hpi"
 _LINE_LENGTH = 120
 _DIGITS = 4
-_LEFTOVER_AGE_S = 3600.0
 _SAY_WAITING_AFTER_S = 1.0
+_MOST_ATTEMPTS = 3  # after which a kill or a hang is taken for the candidate's own fault; a full disk never is
 
 
 class TunedModel(Options):
@@ -95,6 +96,7 @@ class Tuning(Options):
         question: What the choice was made by.
         key: Everything that makes the tuning wrong when it changes, see `ocrhpi.tuning.key.key_of`.
         quick: Whether few candidates were measured, on few lines.
+        attempt: Number of this tuning of those in a row that rest on faults that may pass.
         choice: Which row is run, and why.
         seconds: Wall time that it took.
         load: Average number of busy processes in the minute before it and in its last; None if it is unknown.
@@ -107,6 +109,7 @@ class Tuning(Options):
     question: Question
     key: dict[str, Any]
     quick: bool = False
+    attempt: int = 1
     choice: Choice
     seconds: float
     load: tuple[float, float] | None = None
@@ -116,6 +119,22 @@ class Tuning(Options):
     def setups(self) -> list[Setup]:
         """What may run, best first: the winner, and what to fall back to."""
         return [self.rows[number].candidate for number in self.choice.order]
+
+    @property
+    def passing(self) -> tuple[Row, ...]:
+        """Rows that failed in a way that may be gone the next time, and without which another one might have won.
+
+        What takes too long mostly does so again; it counts where nothing was found that beats normal mode.
+        """
+        normal = self.rows[self.choice.winner].baseline
+        return tuple(row for row in self.rows if row.passing and (normal or row.passing != "time"))
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it is to be measured again: not for ever, if what failed fails each time."""
+        return bool(self.passing) and (
+            self.attempt < _MOST_ATTEMPTS or any(row.passing == "disk" for row in self.passing)
+        )
 
     @model_validator(mode="after")
     def _check_numbers(self) -> Self:
@@ -169,7 +188,7 @@ def place_of(
         default=str,
     )
     digest = hashlib.sha256(asked.encode("utf-8", "surrogateescape")).hexdigest()
-    return cache_root(cache_dir) / "hpi" / f"{model.file_name}-{model.fingerprint[:16]}-{digest[:8]}.yml"
+    return cache_root(cache_dir) / _FOLDER / f"{model.file_name}-{model.fingerprint[:16]}-{digest[:8]}.yml"
 
 
 def find(path: Path, key: Mapping[str, Any], model_path: Path | str) -> Found:
@@ -182,7 +201,7 @@ def find(path: Path, key: Mapping[str, Any], model_path: Path | str) -> Found:
             found by this, and named as the reason.
     """
     try:
-        tuning = _load(path)
+        tuning = _load(spared(f"{_FOLDER}/{path.name}") or path)
     except FileNotFoundError:
         return Found(path, stale=_tuned_before(path, key, model_path))
     except (OSError, ValueError) as error:
@@ -207,22 +226,45 @@ def read_tuning(path: Path | str) -> Tuning:
 def save(tuning: Tuning, path: Path) -> bool:
     """Write the tuning as a whole or not at all; numbers that were measured are rounded to four digits.
 
-    A quick one does not take the place of a thorough one that holds. A directory that cannot be written to, or is full,
-    costs no tuning: one warning is logged.
+    A quick one does not take the place of a thorough one that holds, nor one that rests on passing faults that of one
+    that does not. A directory that cannot be written to, or is full, costs no tuning: one warning is logged, and those
+    that this process starts find it all the same.
 
     Returns:
         Whether it was written.
     """
-    kept = find(path, tuning.key, tuning.model.path).tuning if tuning.quick else None
-    if kept is not None and not kept.quick:
-        _log.info("what was measured thoroughly is kept in %s", path)
+    better = _better_kept(tuning, path)
+    if better:
+        _log.info("what was measured %s is kept in %s", better, path)
         return False
     try:
-        _write(path, _HEADER + _as_yaml(tuning))
+        _write(tuning, path)
     except (OSError, ValueError) as error:  # ValueError: a path that is no text
         _log.warning("the tuning could not be kept, so it will be made again: %s: %s", path, _reason(error))
+        with suppress(OSError, ValueError):
+            _write(tuning, spare_place(f"{_FOLDER}/{path.name}"))
         return False
     return True
+
+
+def _better_kept(tuning: Tuning, path: Path) -> str:
+    """Return in what the tuning that is kept is better than a new one; empty if it is to be replaced."""
+    kept = find(path, tuning.key, tuning.model.path).tuning if tuning.quick or tuning.provisional else None
+    if kept is None or kept.provisional:
+        return ""
+    if tuning.quick and not kept.quick:
+        return "thoroughly"
+    return "without such faults" if tuning.provisional and tuning.quick >= kept.quick else ""
+
+
+def write_tuning(tuning: Tuning, path: Path) -> None:
+    """Write the tuning where a user wants it, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    with told_as_output(path):
+        _write(tuning, path)
 
 
 def rounded_rows(rows: tuple[Row, ...]) -> tuple[Row, ...]:
@@ -241,31 +283,25 @@ def lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None
         path: From `place_of`.
         waiting: Called once if it takes longer than a second; None logs a warning.
     """
-    from filelock import FileLock  # noqa: PLC0415 - a cached tuning needs no lock
-
-    file_lock = FileLock(path.with_name(path.name + ".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _acquire(file_lock, path, waiting)
-    except (OSError, NotImplementedError) as error:
-        _log.debug("%s: no lock: %s", path, error)
-    try:
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _enter(stack, path, waiting)
+        except OSError as error:
+            _log.debug("%s: no lock: %s", path, error)
         yield
-    finally:
-        file_lock.release()  # without effect on one that is not held
 
 
-def _acquire(file_lock: BaseFileLock, path: Path, waiting: Callable[[], None] | None) -> None:
-    from filelock import Timeout  # noqa: PLC0415
-
+def _enter(stack: ExitStack, path: Path, waiting: Callable[[], None] | None) -> None:
+    file = path.with_name(path.name + ".lock")
     try:
-        file_lock.acquire(timeout=_SAY_WAITING_AFTER_S)
-    except Timeout:
+        stack.enter_context(locked(file, _SAY_WAITING_AFTER_S))
+    except TimeoutError:
         if waiting is None:
             _log.warning("another process is measuring this model; waiting for it (%s)", path)
         else:
             waiting()
-        file_lock.acquire()
+        stack.enter_context(locked(file))
 
 
 def _tuned_before(path: Path, key: Mapping[str, Any], model_path: Path | str) -> tuple[str, ...]:
@@ -283,15 +319,15 @@ def _tuned_before(path: Path, key: Mapping[str, Any], model_path: Path | str) ->
 
 def _load(path: Path) -> Tuning:
     """Read a tuning; raise OSError if there is none, and ValueError if it is damaged, each with the reason."""
-    text = path.read_bytes()
+    text = read_bounded(path)
     try:
-        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe either way
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"no YAML: {_reason(error)}") from error
+        content = read_yaml(text)
+    except ValueError as error:
+        raise ValueError(f"no YAML: {error}") from error
     if not isinstance(content, dict) or "format" not in content:
         raise ValueError("not the file of a tuning")
     if content["format"] != FORMAT:
-        raise ValueError(f"its format is {content['format']!r}, and this version of ocrhpi reads {FORMAT!r}")
+        raise ValueError(f"its format is {content['format']!r:.60}, and this version of ocrhpi reads {FORMAT!r}")
     return _parsed(Tuning, content)
 
 
@@ -340,27 +376,9 @@ def _rounded(value: object) -> Any:  # noqa: ANN401 - as what it is given
     return value
 
 
-def _write(path: Path, text: str) -> None:
+def _write(tuning: Tuning, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(text.encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    _remove_leftovers(path)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what processes left behind that were killed as they wrote; the young ones may be at work."""
-    with suppress(OSError):
-        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-            if time.time() - leftover.stat().st_mtime > _LEFTOVER_AGE_S:
-                leftover.unlink()
+    write_atomically(path, _HEADER + _as_yaml(tuning))
 
 
 def _absolute(path: Path | str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,14 +15,15 @@ from ocrhpi.backends.registry import availability, backend_specs, create_backend
 from ocrhpi.errors import BackendClosed, BackendError, BatchError, ModelFormatError, OptionError
 from ocrhpi.model import Model, load_model
 from tests.fakes import StripeBackend
-from tests.tiny_model import write_config, write_tiny_model
-from tests.tiny_onnx import write_tiny_onnx
+from tests.tiny_model import VOCABULARY, write_config, write_tiny_model
+from tests.tiny_onnx import spoil_weights, write_tiny_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from ocrhpi.backends.base import Backend
+    from ocrhpi.values import Emissions, NetworkInput
 
 
 def make(name: str, model: Model) -> Backend:
@@ -159,6 +163,78 @@ def test_unknown_options_are_refused(name: str, tiny: Model) -> None:
 def test_malformed_devices_are_refused(name: str, tiny: Model, device: str) -> None:
     with pytest.raises(OptionError, match="device"):
         type(make(name, tiny))(tiny, device)
+
+
+class OfAnotherBatch(StripeBackend):
+    def _run(self, batch: NetworkInput, *_: Any) -> Emissions:
+        return super()._run(np.concatenate([batch, batch]), None, None, 0.0)
+
+
+def test_outputs_of_another_batch_are_refused(tiny: Model) -> None:
+    with OfAnotherBatch(tiny) as backend, pytest.raises(BackendError, match="received 2 lines and gave 4"):
+        backend.run(batch(2, 320))
+
+
+SHORT_OF_MEMORY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from ocrhpi.backends.registry import create_backend
+from ocrhpi.errors import BackendError
+from ocrhpi.model import load_model
+
+def batch(lines, width):
+    return np.random.default_rng(0).uniform(-1, 1, (lines, 3, 48, width)).astype(np.float32)
+
+with create_backend(sys.argv[1], load_model(Path(sys.argv[2])), "cpu", {"threads": 2}) as backend:
+    small, large = batch(1, 320), batch(16, 3200)
+    expected = backend.run(small)
+    for more in (20, 60, 150):
+        size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + (more << 20), resource.RLIM_INFINITY))
+        try:
+            backend.run(large)
+        except BackendError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        found = backend.run(small)
+        np.testing.assert_array_equal(found.indices, expected.indices)
+        np.testing.assert_allclose(found.probs, expected.probs, atol=1e-5)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of memory, and the size of the process")
+@pytest.mark.parametrize(
+    ("engine", "directory"),
+    [("paddle", "v4_mobile_dir"), ("onnxruntime", "v6_small_dir"), ("openvino", "v6_small_dir")],
+)
+def test_an_engine_that_ran_out_of_memory_reads_on(engine: str, directory: str, request: pytest.FixtureRequest) -> None:
+    if not availability(backend_specs()[engine]).available:
+        pytest.skip(f"{engine} is not installed")
+    model = str(request.getfixturevalue(directory))
+    command = [sys.executable, "-c", SHORT_OF_MEMORY, engine, model]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("could not run a batch of shape (16, 3, 48, 3200)") >= 2, "else it proves nothing"
+
+
+@pytest.fixture(scope="module")
+def broken(tiny_both_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """Networks whose last layer has no numbers for weights."""
+    directory = shutil.copytree(tiny_both_dir, tmp_path_factory.mktemp("models") / "broken")
+    parameters = directory / "inference.pdiparams"
+    weights = np.full(8 * (len(VOCABULARY) + 2), np.nan, np.float32).tobytes()  # those of the last tensor
+    parameters.write_bytes(parameters.read_bytes()[: -len(weights)] + weights)
+    spoil_weights(directory / "inference.onnx")
+    return load_model(directory)
+
+
+def test_probabilities_that_are_no_numbers_are_an_error_that_names_the_model(name: str, broken: Model) -> None:
+    if name == StripeBackend.name:
+        pytest.skip("the fake has no weights")
+    problem = f"the network of {broken.path} gives probabilities that are no numbers .NaN.: its weights are damaged"
+    with make(name, broken) as backend, pytest.raises(BackendError, match=f"{name}.*{problem}"):
+        backend.run(batch(2, 320))
 
 
 def test_vocabulary_of_another_model_is_refused(name: str, tmp_path: Path) -> None:

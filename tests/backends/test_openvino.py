@@ -79,10 +79,10 @@ def test_the_cache_holds_the_shapes_to_come(model: Model, options: dict[str, Any
 
 
 def test_what_openvino_cuts_down_is_noted(model: Model) -> None:
-    with OpenVinoBackend(model, "cpu", {"threads": 4096, "streams": 2048, "requests": 1}) as backend:
+    with OpenVinoBackend(model, "cpu", {"threads": 1024, "streams": 2048, "requests": 1}) as backend:
         threads, streams = backend.effective.threads, backend.effective.settings["streams"]
         assert backend.effective.notes == (
-            f"4096 threads asked for, OpenVINO takes {threads}",
+            f"1024 threads asked for, OpenVINO takes {threads}",
             f"2048 streams asked for, OpenVINO takes {streams}",
         )
 
@@ -201,3 +201,60 @@ def test_a_signal_after_another_thread_closed_it_does_not_kill_the_process(tiny_
     command = [sys.executable, "-c", CLOSED_ELSEWHERE, str(tiny_both_dir)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (0, "handled\n"), run.stderr
+
+
+class Failing:
+    """A request of a network that fails half-way."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def infer(self, *_: Any, **__: Any) -> Any:
+        raise self.error
+
+
+def test_after_a_failure_the_network_is_compiled_anew(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    with OpenVinoBackend(model, "cpu") as backend:
+        expected = backend.run(BATCH).indices
+        compiled = []
+        compile_anew = backend._compile
+        monkeypatch.setattr(backend, "_compile", lambda: compiled.append(1) or compile_anew())  # type: ignore[func-returns-value]
+        for failures in (1, 2):
+            backend._idle.get()  # type: ignore[union-attr]
+            backend._idle.put(Failing(RuntimeError("Failed to allocate")))  # type: ignore[union-attr]
+            with pytest.raises(BackendError, match="Failed to allocate"):
+                backend.run(BATCH)
+            for _ in range(2):
+                np.testing.assert_array_equal(backend.run(BATCH).indices, expected)
+            assert len(compiled) == failures
+
+
+def test_a_call_that_ran_beside_a_failure_is_run_again(model: Model) -> None:
+    with OpenVinoBackend(model, "cpu", {"requests": 2}) as backend:
+        expected = backend.run(BATCH).indices
+        request = backend._idle.get()  # type: ignore[union-attr]
+
+        class Stale:
+            def infer(self, *_: Any, **options: Any) -> Any:
+                outputs = request.infer({0: np.zeros_like(BATCH)}, **options)
+                backend._idle = None  # another call fails
+                return outputs
+
+        backend._idle.get()  # type: ignore[union-attr]
+        backend._idle.put(Stale())  # type: ignore[union-attr]
+        np.testing.assert_array_equal(backend.run(BATCH).indices, expected)
+
+
+def test_a_network_that_cannot_be_compiled_again_says_so_and_is_tried_each_time(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OpenVinoBackend(model, "cpu") as backend:
+        expected = backend.run(BATCH).indices
+        backend._idle = None
+        compile_anew = backend._compile
+        monkeypatch.setattr(backend, "_compile", lambda: Failing(MemoryError("none left")).infer())
+        for _ in range(2):
+            with pytest.raises(BackendError, match="none left"):
+                backend.run(BATCH)
+        monkeypatch.setattr(backend, "_compile", compile_anew)
+        np.testing.assert_array_equal(backend.run(BATCH).indices, expected)

@@ -135,15 +135,21 @@ def test_onnx_alone_is_refused(tmp_path: Path) -> None:
         PaddleBackend(model, "cpu").open()
 
 
-@pytest.mark.parametrize("damaged", ["inference.pdmodel", "inference.pdiparams"])
-def test_truncated_files_are_a_backend_error_that_names_the_model(
-    v4_mobile_dir: Path, tmp_path: Path, damaged: str
+@pytest.mark.parametrize(
+    ("damaged", "error", "problem"),
+    [
+        ("inference.pdmodel", BackendError, "could not load {directory}"),
+        ("inference.pdiparams", ModelFormatError, r"{directory}/inference\.pdiparams: .* shorter than its headers say"),
+    ],
+)
+def test_truncated_files_are_an_error_that_names_the_model(
+    v4_mobile_dir: Path, tmp_path: Path, damaged: str, error: type[Exception], problem: str
 ) -> None:
     directory = tmp_path / "model"
     shutil.copytree(v4_mobile_dir, directory)
     content = (directory / damaged).read_bytes()
     (directory / damaged).write_bytes(content[: len(content) // 2])
-    with pytest.raises(BackendError, match=f"could not load {directory}"):
+    with pytest.raises(error, match=problem.format(directory=directory)):
         PaddleBackend(load_model(directory), "cpu", {"onednn": False}).open()
 
 

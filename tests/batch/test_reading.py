@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,9 @@ from ocrhpi.batch.reading import Reading, read_cells
 from ocrhpi.errors import BackendError
 from ocrhpi.predictor import Predictor
 from tests.reading.fake_reader import FakeReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def arrays(*widths: int) -> list[object]:
@@ -37,7 +42,7 @@ def test_nothing_readable_is_nothing_to_run() -> None:
 
 
 def test_pixels_are_held_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WINDOW_BYTES", 2 * 48 * 100 * 3)
+    monkeypatch.setattr(module, "WINDOW_BYTES", 2 * 48 * 100 * 3)
     reader = FakeReader("one")
     texts = [reading.text for reading in read_cells(Predictor(reader), arrays(100, 101, 300, 10, 20))]
     assert texts == ["one:100", "one:101", "one:300", "one:10", "one:20"]
@@ -49,3 +54,22 @@ def test_an_engine_that_fails_is_no_row() -> None:
     reader.failure = BackendError("one", "out of memory")
     with pytest.raises(BackendError, match="out of memory"):
         read_cells(Predictor(reader), arrays(10))
+
+
+def test_a_line_that_the_engine_fails_at_is_a_row_with_its_error() -> None:
+    reader = FakeReader("one")
+    reader.widest = 500
+    assert read_cells(Predictor(reader), arrays(10, 900, 20)) == [
+        Reading("one:10", 1.0),
+        Reading("", 0.0, "backend 'one': out of memory."),
+        Reading("one:20", 1.0),
+    ]
+
+
+def test_cells_that_fail_pass_through() -> None:
+    def cells() -> Iterator[object]:
+        yield from arrays(10)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        read_cells(Predictor(FakeReader("one")), cells())

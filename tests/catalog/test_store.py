@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -8,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.catalog import fetch, locate, models_dir, verify
+from ocrhpi.catalog import fetch, locate, models_dir, store, verify
 from ocrhpi.catalog.sources import ArchiveHost, FileHost
 from ocrhpi.errors import DownloadError, ModelFormatError, ModelNotFound, OptionError, UnknownModel
+from ocrhpi.files import locked
 from tests.catalog.conftest import FAST, FILES, MODEL, model_tar
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from tests.catalog.server import FileServer
 
 
@@ -161,6 +165,24 @@ def test_a_cache_that_cannot_be_written(hub: FileHost, tmp_path: Path) -> None:
     (tmp_path / "models").write_text("a file, no directory")
     with pytest.raises(DownloadError, match=r"cache: .*OCRHPI_CACHE_DIR"):
         fetch(MODEL, sources=[hub], cache_dir=tmp_path, quiet=True, limits=FAST)
+
+
+def test_a_cache_that_may_not_be_written_to(
+    hub: FileHost, server: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(path: Path) -> AbstractContextManager[bool]:
+        if tmp_path in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return locked(path)
+
+    monkeypatch.setattr(store, "locked", refused)
+    paths = {fetch(MODEL, sources=[hub], cache_dir=tmp_path, quiet=True, limits=FAST) for _ in range(2)}
+    (path,) = paths
+    assert tmp_path not in path.parents
+    assert {file.name for file in path.iterdir()} > set(FILES)
+    assert len(set(server.requests)) == len(server.requests), "fetched once"
+    (warning,) = caplog.messages
+    assert "set OCRHPI_CACHE_DIR to a folder that can be written to" in warning
 
 
 def test_the_cache_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

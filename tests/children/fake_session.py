@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -17,6 +18,9 @@ class FakeSession:
 
     def fail(self) -> None:
         raise RuntimeError("out of memory\n  in a traceback")
+
+    def fill(self) -> None:
+        raise RuntimeError("the graph could not be saved") from OSError(errno.ENOSPC, "told by nobody")
 
     def crash(self, name: str) -> None:
         os.kill(os.getpid(), signal.Signals[name])

@@ -78,6 +78,27 @@ def test_a_hang_ends_at_the_time_limit(child: Child) -> None:
     assert not child.alive
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments", "passing", "died"),
+    [
+        ("fail", {}, "", False),
+        ("fill", {}, "disk", False),
+        ("crash", {"name": "SIGSEGV"}, "", True),
+        ("crash", {"name": "SIGKILL"}, "killed", True),
+        ("crash", {"name": "SIGTERM"}, "killed", True),
+        ("hang", {}, "time", False),
+    ],
+    ids=str,
+)
+def test_what_may_go_well_another_time(
+    child: Child, command: str, arguments: dict[str, str], passing: str, died: bool
+) -> None:
+    child.ask("echo", TIMEOUT_S, value=0)
+    with pytest.raises(ChildFailed) as caught:
+        child.ask(command, 0.2 if command == "hang" else TIMEOUT_S, **arguments)
+    assert (caught.value.passing, caught.value.died) == (passing, died)
+
+
 def test_a_program_that_ends_at_once_is_a_reason(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "print('not a reply'); raise SystemExit(3)"]
     with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -175,10 +176,11 @@ def test_a_disk_that_is_full_is_told(
         raise OSError(28, "No space left on device")
 
     write_lines(tmp_path / "in", range(3))
-    monkeypatch.setattr("ocrhpi.batch.store.os.fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     result = run("batch", tmp_path / "in", *arguments)
     assert result.exit_code == 1
-    assert f"{tmp_path / 'out'}: No space left on device" in result.stderr
+    assert re.search(r"out/\S+ could not be written: No space left on device", result.stderr)
+    assert not list((tmp_path / "out").glob(".*.tmp"))
 
 
 def test_it_is_listed() -> None:

@@ -99,6 +99,15 @@ class TestTable:
         assert "\x1b" not in drawn(tuning_evidence(tuning(), FILE))
         assert "\x1b[" in drawn(tuning_table(tuning()), force_terminal=True, color_system="standard")
 
+    def test_what_may_pass_is_told(self) -> None:
+        lost = Row(candidate=BF16, outcome="rejected", reason="exporting: No space left on device", passing="disk")
+        provisional = tuning((timed(PADDLE, 10.0, baseline=True), lost))
+        text = in_one_line(drawn(tuning_table(provisional), 80))
+        assert "rejected, which may pass: 'openvino, precision=bf16, exact, batch 8' exporting: No space" in text
+        assert "provisional: measured again the next time" in text
+        assert tuning_json(provisional)["provisional"] is True
+        assert "provisional" not in drawn(tuning_table(tuning()))
+
     def test_reasons_in_full(self) -> None:
         text = in_one_line(drawn(tuning_table(tuning()), 80))
         assert "may not run: 'openvino, natural 32, batch 8' 5 of 200 texts changed, for example '极速发货'" in text
@@ -250,13 +259,13 @@ class TestJson:
         values = tuning_json(tuning(), FILE)
         assert json.loads(json.dumps(values)) == values
         assert " ".join(values) == (
-            "path created model device machine engines versions question seconds load lines quick winner decided "
-            "reason next_policy rows"
+            "path created model device machine engines versions question seconds load lines quick provisional winner "
+            "decided reason next_policy rows"
         )
         for row in values["rows"]:
             assert " ".join(row) == (
-                "name candidate outcome reason remarks baseline effective gate load_s first_call_ms peak_mib winner "
-                "place refusal speed interval rounds ms_per_line lines_per_s alone_ms"
+                "name candidate outcome reason passing remarks baseline effective gate load_s first_call_ms peak_mib "
+                "winner place refusal speed interval rounds ms_per_line lines_per_s alone_ms"
             )
 
     def test_times_are_with_the_cost_of_first_sight(self) -> None:

@@ -13,7 +13,7 @@ from ocrhpi import load_predictor
 from ocrhpi.bundle.options import BundleOptions
 from ocrhpi.bundle.write import write_bundle
 from ocrhpi.edge import open_bundle
-from ocrhpi.edge.bundle import Bundle
+from ocrhpi.edge.bundle import Artifact, Bundle
 from ocrhpi.edge.engine import open_engine
 from ocrhpi.edge.reader import reader_of
 from ocrhpi.edge.recogniser import EdgeRecogniser
@@ -27,6 +27,7 @@ from ocrhpi.errors import (
 )
 from ocrhpi.recognition.batching import shapes_of, width_ladder
 from tests.conftest import needs_paddle2onnx
+from tests.tiny_onnx import spoil_weights, write_tiny_onnx
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,8 +122,9 @@ def test_batches_have_few_shapes_and_lines_the_texts_they_have_alone(
 
 
 def test_batch_size_and_threads_are_checked(made_zip: Path) -> None:
-    with pytest.raises(OptionError, match="threads"):
-        open_bundle(made_zip, threads=0)
+    for threads in (0, 2_000_000_000):
+        with pytest.raises(OptionError, match="threads"):
+            open_bundle(made_zip, threads=threads)
     with open_bundle(made_zip) as reader:
         with pytest.raises(OptionError, match="batch_size"):
             reader.read([], batch_size=0)
@@ -158,6 +160,14 @@ def test_a_graph_that_is_none(made_zip: Path, engine: str) -> None:
         artifact = replace(bundle.take_artifact(), data=b"no graph")
         with pytest.raises(BackendError, match=r"could not load .*rec\.zip: model\.onnx"):
             open_engine(engine, artifact, 28, "fp32", 1)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_probabilities_that_are_no_numbers(engine: str, tmp_path: Path) -> None:
+    artifact = Artifact("rec.zip: model.onnx", spoil_weights(write_tiny_onnx(tmp_path / "model.onnx")), b"")
+    opened = open_engine(engine, artifact, 28, "fp32", THREADS)
+    with pytest.raises(BackendError, match=r"rec\.zip: model\.onnx gives probabilities that are no numbers"):
+        opened.run(np.zeros((1, 3, 48, 320), np.float32))
 
 
 @pytest.mark.parametrize("head", ["full", "argmax"])
@@ -206,3 +216,22 @@ def test_threads_may_share_a_reader(made_zip: Path, lines_dir: Path) -> None:
     with open_bundle(made_zip) as reader, ThreadPoolExecutor(4) as pool:
         alone = [reader.read([file])[0].text for file in files]
         assert [lines[0].text for lines in pool.map(lambda file: reader.read([file]), files)] == alone
+
+
+def test_openvino_does_not_go_on_after_a_failure(make_bundle: Callable[..., Path], lines_dir: Path) -> None:
+    pytest.importorskip("openvino")
+    image = str(min(lines_dir.glob("*.png")))
+    with open_bundle(make_bundle(target="openvino-cpu")) as reader:
+        (text,) = reader.read([image])
+        assert reader.read([image]) == [text]
+
+        class Failing:
+            def infer(self, *_: Any, **__: Any) -> Any:
+                raise RuntimeError("Failed to allocate")
+
+        engine: Any = reader._recogniser._engine  # type: ignore[attr-defined]
+        engine._request = Failing()
+        with pytest.raises(BackendError, match="Failed to allocate"):
+            reader.read([image])
+        with pytest.raises(BackendError, match="open the bundle anew"):
+            reader.read([image])

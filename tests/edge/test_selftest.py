@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,3 +109,27 @@ def test_the_command_line_wants_images_or_verify(made_zip: Path, capsys: pytest.
 def test_the_command_line_refuses_what_is_no_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "none.zip"), "line.png"]) == 1
     assert "not found" in capsys.readouterr().err
+
+
+def test_the_command_line_writes_json_in_every_encoding(
+    made_zip: Path, lines_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = tmp_path / "é模型.png"
+    image.write_bytes(min(lines_dir.glob("*.png")).read_bytes())
+    for encoding in ("ascii", "latin-1"):
+        content = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding=encoding))
+        assert main([str(made_zip), "--json", str(image)]) == 0
+        assert json.loads(content.getvalue().decode(encoding))["input_path"] == str(image)
+
+
+def test_the_command_line_ends_quietly_when_its_pipe_is_closed(made_zip: Path, lines_dir: Path) -> None:
+    files = [str(min(lines_dir.glob("*.png")))] * 50
+    command = [sys.executable, "-m", "ocrhpi.edge", str(made_zip), "--json", *files]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert b"rec_text" in process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1

@@ -168,7 +168,7 @@ def damaged(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @needs_paddle2onnx
-@pytest.mark.parametrize(("fault", "problem"), [(overflowing, "by up to inf"), (damaged, r"in [1-9]\d* of \d+")])
+@pytest.mark.parametrize(("fault", "problem"), [(overflowing, "no numbers"), (damaged, r"in [1-9]\d* of \d+")])
 def test_a_half_graph_that_reads_something_else_is_not_kept(
     fault: Callable[[onnx.ModelProto], onnx.ModelProto],
     problem: str,

@@ -263,7 +263,7 @@ def test_of_a_vocabulary_one_too_long_or_a_space_less_the_user_may_say_which_it_
 # What inference.yml says
 
 
-def test_the_same_without_effect_is_skipped_and_the_unknown_refused(tmp_path: Path) -> None:
+def test_an_operator_that_is_unknown_is_refused(tmp_path: Path) -> None:
     directory = as_onnx(operators=operators_of("RecResizeImg", "RecGrayImg", image_shape=[3, 48, 320]))(tmp_path)
     with pytest.raises(ModelFormatError) as caught:
         TextRecognition(model_dir=directory)
@@ -548,6 +548,46 @@ def test_an_export_is_whole_without_its_folder(
         for engine in (None, "onnxruntime", "openvino"):
             for batching in ("exact", *["masked"] * masked):
                 assert texts_of(one.path, lines, engine, batching) == texts, (engine, batching)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "renamed",
+    [
+        {"levels": "probabilities", "maps": "x", "columns": "indices", "sequence": "probs", "mean": "widths"},
+        {"slopes": "steps", "biases": "pixels", "nothing": "contents", "levels": "other.x", "maps": "x"},
+        {"image": "probabilities", "softmax_0.tmp_0": "x"},
+    ],
+)
+def test_tensors_of_a_graph_may_be_called_as_ours_are(renamed: dict[str, str], tmp_path: Path) -> None:
+    directory = as_onnx()(tmp_path / "model")
+    graph = onnx.load(directory / "inference.onnx")
+    for node in graph.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [renamed.get(name, name) for name in names]
+    for item in (*graph.graph.initializer, *graph.graph.input, *graph.graph.output):
+        item.name = renamed.get(item.name, item.name)
+    onnx.save(graph, directory / "inference.onnx")
+    for engine, batching in ONNX:
+        assert texts_of(directory, lines_of(*TEXTS), engine, batching) == list(TEXTS), (engine, batching)
+    form = GraphForm("logits", masked=True, pixels=True)
+    exported = write_export(load_model(directory), form, tmp_path / "export").path
+    assert texts_of(exported, lines_of(*TEXTS)) == list(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        (GraphForm("argmax"), "got one that finds top-1 itself"),
+        (GraphForm(masked=True), r"got inputs \['x', 'widths'\]"),
+        (GraphForm(pixels=True), r"got inputs \['pixels', 'contents'\]"),
+    ],
+)
+def test_an_export_of_another_form_than_the_plain_one_is_not_exported_anew(
+    form: GraphForm, reason: str, tmp_path: Path
+) -> None:
+    exported = write_export(load_model(as_onnx()(tmp_path / "model")), form, tmp_path / "export")
+    with pytest.raises(ExportError, match=f"simplification: ValueError: expected a graph .*{reason}"):
+        write_export(exported, GraphForm(), tmp_path / "again")
 
 
 def test_an_export_of_a_grey_model_stays_grey(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ocrhpi.backends.base import Effective
-from ocrhpi.errors import BackendClosed
+from ocrhpi.errors import BackendClosed, BackendError
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.reading.base import LineReader, Shapes
 from ocrhpi.values import InputSpec, LineImage, TextLine
@@ -32,6 +32,7 @@ class FakeReader(LineReader):
         self.batch_size = batch_size
         self.name = name
         self.failure: Exception | None = None
+        self.widest: int | None = None  # in pixels; at wider lines it fails
         self.calls: list[tuple[int, int | None, bool]] = []
         self.margins: list[float] = []
         self.bound: int | None = 10
@@ -58,6 +59,8 @@ class FakeReader(LineReader):
             self.margins.append(margin)
         if self.failure is not None:
             raise self.failure
+        if self.widest is not None and any(line.pixels.shape[1] > self.widest for line in lines):
+            raise BackendError(self.name, "out of memory")
         return [TextLine(f"{self.name}:{line.pixels.shape[1]}", 1.0, margin=margin or None) for line in lines]
 
     @property

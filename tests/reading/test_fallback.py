@@ -77,7 +77,7 @@ def test_lines_that_one_fails_at_are_read_by_the_next_and_warned_of_once(
         "first failed (backend 'first': the device was lost.) and is given up; second reads from here on"
     ]
     assert first.closed
-    assert len(first.calls) == 1
+    assert first.calls == [(2, None, False), (1, None, False)]  # the second: does it read anything at all?
     assert reader.effective.backend == "second"
 
 
@@ -145,3 +145,50 @@ def test_closing_is_final_and_no_failure(first: FakeReader, second: FakeReader) 
     with pytest.raises(BackendClosed):
         reader.read([line(5)])
     assert not second.calls
+
+
+def test_a_line_that_only_the_last_one_reads_is_no_reason_to_give_the_first_up(
+    first: FakeReader, second: FakeReader, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = FakeReader("last")
+    reader = FallbackReader([source(first), source(second), source(last)])
+    first.widest = 500
+    with caplog.at_level(logging.WARNING, "ocrhpi"):
+        for _ in range(2):
+            texts = list(reader.read_each([line(5), line(900), line(6)], batch_size=4))
+            assert [getattr(text, "text", text) for text in texts] == ["first:5", "last:900", "first:6"]
+    assert not second.calls
+    assert last.calls == [(1, None, False)] * 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "backend 'first': out of memory; the 3 lines are read one by one",
+        "first failed at a line (backend 'first': out of memory.); last reads such lines",
+        "backend 'first': out of memory; the 3 lines are read one by one",
+    ]
+    assert reader.effective.backend == "first"
+    first.failure = BackendError("first", "the device was lost")
+    assert reader.read([line(7)])[0].text == "second:7"
+    second.failure = BackendError("second", "the device was lost")
+    assert reader.read([line(8)])[0].text == "last:8"
+    assert (first.closed, second.closed, last.closed) == (True, True, False)
+    reader.close()
+    assert last.closed
+
+
+def test_a_line_that_none_reads_is_an_error_and_the_first_goes_on(first: FakeReader, second: FakeReader) -> None:
+    reader = FallbackReader([source(first), source(second)])
+    first.widest = second.widest = 500
+    for _ in range(2):
+        five, wide, six = reader.read_each([line(5), line(900), line(6)])
+        assert isinstance(wide, BackendError)
+        assert [getattr(text, "text", None) for text in (five, six)] == ["first:5", "first:6"]
+    reader.close()
+    assert (first.closed, second.closed) == (True, True)
+
+
+def test_a_last_one_that_does_not_load_leaves_the_error(first: FakeReader, caplog: pytest.LogCaptureFixture) -> None:
+    reader = FallbackReader([source(first), ("last", unavailable("last"))])
+    first.widest = 500
+    with pytest.raises(BackendError, match="out of memory"):
+        reader.read([line(900)])
+    assert "last could not be loaded" in caplog.text
+    assert reader.read([line(5)])[0].text == "first:5"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 import time
@@ -32,6 +33,9 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/slow":
             time.sleep(1)
+        if path.startswith("/drips"):
+            self.drip(in_headers=path == "/drips-headers")
+            return
         if path == "/moved":
             self.send_response(302)
             self.send_header("Location", "/a.png")
@@ -45,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         if path != "/unannounced":
             missing = {"/cut": 1, "/stalls": 1 << 40}.get(path, 0)
             self.send_header("Content-Length", str(len(body) + missing))
+        if path == "/gzip":
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         try:
             self.wfile.write(body)
@@ -52,6 +58,18 @@ class Handler(BaseHTTPRequestHandler):
                 time.sleep(1)
         except ConnectionError:
             pass  # the reader had enough
+
+    def drip(self, *, in_headers: bool) -> None:
+        """Send a byte each 10 ms, for a second, in the body or in a header."""
+        start = b"HTTP/1.1 200 OK\r\n" + (b"X-Padding: " if in_headers else b"Content-Length: 1000\r\n\r\n")
+        self.close_connection = True
+        try:
+            self.wfile.write(start)
+            for _ in range(100):
+                self.wfile.write(b"x")
+                time.sleep(0.01)
+        except ConnectionError:
+            pass
 
     def log_message(self, *_: object) -> None:
         pass
@@ -72,6 +90,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "/long": PNG + bytes(1 << 20),
         "/unannounced": PNG + bytes(1 << 20),
         "/empty": b"",
+        "/gzip": gzip.compress(PNG),
     }
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
@@ -137,6 +156,20 @@ def test_silent_server_is_given_up(server: str) -> None:
     assert time.monotonic() - start < 0.9
 
 
+@pytest.mark.parametrize("path", ["/drips", "/drips-headers"])
+def test_a_server_that_drips_is_given_up(server: str, path: str) -> None:
+    start = time.monotonic()
+    reason = refusal(server + path, Limits(url_total_timeout_s=0.3, url_read_timeout_s=5.0))
+    assert reason == "not downloaded within 0.3 s (option url_total_timeout_s)"
+    assert time.monotonic() - start < 1.5
+
+
+def test_a_body_may_be_compressed(server: str) -> None:
+    (line,) = read_lines(server + "/gzip")
+    assert isinstance(line, LineImage)
+    assert np.array_equal(line.pixels, PICTURE)
+
+
 @pytest.mark.parametrize("path", ["/long", "/unannounced"])
 def test_length_is_limited_announced_or_not(server: str, path: str) -> None:
     assert "limit of 100000 bytes; raise the option url_max_bytes" in refusal(
@@ -149,7 +182,8 @@ def test_length_is_limited_announced_or_not(server: str, path: str) -> None:
 def test_announced_length_is_refused_unread_and_silence_in_the_midst_ends(server: str) -> None:
     start = time.monotonic()
     assert "limit of 100000 bytes" in refusal(server + "/stalls", Limits(url_max_bytes=100_000))
-    assert "timed out" in refusal(server + "/stalls", Limits(url_max_bytes=1 << 41, url_read_timeout_s=0.2))
+    reason = refusal(server + "/stalls", Limits(url_max_bytes=1 << 41, url_read_timeout_s=0.2))
+    assert reason == "the server was silent for 0.2 s (option url_read_timeout_s)"
     assert time.monotonic() - start < 0.9
 
 

@@ -218,6 +218,33 @@ def test_other_content_and_routes_have_the_same_shape(client: Client) -> None:
         assert (response.status_code, response.json()["errorCode"]) == (status, status)
 
 
+@pytest.mark.parametrize(
+    ("content_type", "received"),
+    [
+        (None, "no Content-Type"),
+        ("", "Content-Type ''"),
+        ("application/x-www-form-urlencoded", "'application/x-www-form-urlencoded'"),
+        ("text/plain; charset=utf-8", "'text/plain; charset=utf-8'"),
+        ("x" * 1000, "'xxx"),
+    ],
+)
+def test_another_content_type_is_named_with_the_one_expected(
+    client: Client, content_type: str | None, received: str
+) -> None:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    status, answer = client.post(data=json.dumps({"file": GOOD}).encode(), headers=headers)
+    assert status == 422
+    assert received in answer["errorMsg"]
+    assert "expected 'application/json'" in answer["errorMsg"]
+    assert len(answer["errorMsg"]) < 200
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8", "application/x+json"])
+def test_kinds_of_json_are_read(client: Client, content_type: str) -> None:
+    body = json.dumps({"file": GOOD}).encode()
+    assert client.post(data=body, headers={"Content-Type": content_type})[0] == 200
+
+
 def test_a_log_id_comes_back_with_errors_too(client: Client) -> None:
     assert client.post({"file": "?", "logId": "a"})[1]["logId"] == "a"
     assert client.post({"file": 1, "logId": "b"})[1]["logId"] == "b"

@@ -127,6 +127,7 @@ def test_each_fault_is_a_rejected_row_with_its_reason_and_the_good_one_wins(mode
     assert "died of SIGSEGV" in by_name["segfault"].reason
     assert "no answer within" in by_name["hang"].reason
     assert "ended with exit status 7" in by_name["exits"].reason
+    assert {name: by_name[name].passing for name in faulty} == {**dict.fromkeys(faulty, ""), "hang": "time"}
     assert by_name["honest"].reason == "asked for fp32, it runs bf16"
     assert "lower precision than it reports" in by_name["silent"].reason
     wrong = by_name["wrong"].gate

@@ -397,15 +397,6 @@ def test_a_full_disk_leaves_what_was_there(
     assert "No space left" in caplog.text
 
 
-def test_leftovers_of_killed_writers_are_removed_when_they_are_old(made: Path) -> None:
-    old, young = (made.with_name(f".{made.name}.{age}.tmp") for age in ("old", "young"))
-    old.touch()
-    young.touch()
-    os.utime(old, (time.time() - 9999,) * 2)
-    assert save(sample(), made)
-    assert set(made.parent.iterdir()) == {made, young}
-
-
 @contextmanager
 def python(program: str, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     """A Python process that knows this module, killed at the end at the latest."""

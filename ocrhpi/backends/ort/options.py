@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 from pydantic import Field
 
 from ocrhpi.errors import OptionError
-from ocrhpi.options import Options
+from ocrhpi.options import Options, PathText, Threads
 
 if TYPE_CHECKING:
     from ocrhpi.backends.device import Device
@@ -52,8 +52,8 @@ class OnnxRuntimeOptions(Options):
 
     provider: Literal["auto", "cpu", "cuda", "tensorrt", "tensorrt-rtx"] = "auto"
     precision: Literal["fp32", "fp16", "int8", "int8-selective"] = "fp32"
-    threads: PositiveInt | None = None
-    inter_op: PositiveInt = 1
+    threads: Threads | None = None
+    inter_op: Threads = 1
     spinning: bool = True
     graph_level: Literal["all", "extended", "basic", "disabled"] = "all"
     arena: bool = True
@@ -67,7 +67,7 @@ class OnnxRuntimeOptions(Options):
     gpu_memory_mib: PositiveInt | None = None
     gpu_arena_growth: Literal["power_of_two", "as_requested"] = "power_of_two"
     warm_up_s: Annotated[float, Field(ge=0)] = 30.0
-    cache_dir: Annotated[str, Field(min_length=1)] | None = None
+    cache_dir: PathText | None = None
 
 
 def check_together(options: OnnxRuntimeOptions, device: Device | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from ocrhpi.backends.ort.providers import cuda_options, rtx_options, tensorrt_op
 from ocrhpi.backends.ort.shapes import GraphInputs
 from ocrhpi.backends.tf32 import forbid_tf32
 from ocrhpi.errors import BackendError, BackendMismatch
+from ocrhpi.files import temporary_folder
 from ocrhpi.machine import usable_cores
 
 if TYPE_CHECKING:
@@ -164,9 +164,9 @@ def _create_observed(
         session = _create(request, providers, options)
         _check_first(request, session, name, complaints)
         return session, assigned_nodes(session)
-    with tempfile.TemporaryDirectory(prefix="ocrhpi-") as folder:
+    with temporary_folder() as folder:
         options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
+        options.profile_file_prefix = str(folder / "profile")
         session = _create(request, providers, options)
         _check_first(request, session, name, complaints)
         _, inputs = _ends(request, session)

@@ -7,14 +7,16 @@ import json
 import logging
 import platform
 import re
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.backends.trt.build import typing_of
 from ocrhpi.backends.trt.names import NAME
-from ocrhpi.cache import CACHE_VARIABLE, cache_root
+from ocrhpi.cache import cache_root, fall_back
+from ocrhpi.data_files import read_bounded, read_json
 from ocrhpi.errors import BackendError
+from ocrhpi.files import locked, sha256_of, told_as_output, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,7 +39,7 @@ def engine_key(trt: TensorRt, gpu: Gpu, file: Path, settings: BuildSettings) -> 
     builder = {name: value for name, value in asdict(settings).items() if name not in {"seconds", "profiles"}}
     return {
         "format": FORMAT,
-        "onnx_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "onnx_sha256": sha256_of(file),
         "profiles": [str(profile) for profile in settings.profiles],
         **builder,
         "typing": typing_of(trt),
@@ -73,17 +75,35 @@ class EngineCache:
     def __init__(self, key: Mapping[str, Any], label: str) -> None:
         self._key = dict(key)
         machine = f"{key['gpu']}-sm{key['compute_capability']}-{key['multiprocessors']}mp-tensorrt-{key['tensorrt']}"
-        self.directory = cache_root() / "tensorrt" / _file_name(machine)
+        self._root = cache_root()
+        self._folder = f"tensorrt/{_file_name(machine)}"
         digest = hashlib.sha256(json.dumps(self._key, sort_keys=True).encode()).hexdigest()
-        stem = f"{_file_name(label)}-{digest[:16]}"
-        self.engine_file = self.directory / f"{stem}.engine"
-        self.key_file = self.directory / f"{stem}.json"
-        self.timings_file = self.directory / "timings.cache"
+        self._stem = f"{_file_name(label)}-{digest[:16]}"
+
+    @property
+    def directory(self) -> Path:
+        """The folder of all engines of this GPU, in the cache, or in a temporary one if that cannot be written to."""
+        return self._root / self._folder
+
+    @property
+    def engine_file(self) -> Path:
+        """The serialised engine."""
+        return self.directory / f"{self._stem}.engine"
+
+    @property
+    def key_file(self) -> Path:
+        """Its key."""
+        return self.directory / f"{self._stem}.json"
+
+    @property
+    def timings_file(self) -> Path:
+        """The timings that all engines of this GPU share."""
+        return self.directory / "timings.cache"
 
     def read(self) -> tuple[StoredEngine | None, str]:
         """Return the engine, or None and why there is none; an empty reason if none was ever kept."""
         try:
-            record = json.loads(self.key_file.read_text("utf-8"))
+            record = read_json(read_bounded(self.key_file))
             engine = self.engine_file.read_bytes()
             if record["key"] != self._key:
                 return None, "its key is another one"
@@ -103,8 +123,8 @@ class EngineCache:
             "build_seconds": round(seconds, 1),
         }
         try:
-            _write(self.engine_file, engine)
-            _write(self.key_file, json.dumps(record, indent=2).encode())
+            write_atomically(self.engine_file, engine)
+            write_atomically(self.key_file, json.dumps(record, indent=2))
         except OSError as error:
             return f"the engine could not be kept, and will be built again: {error}"
         return ""
@@ -119,7 +139,7 @@ class EngineCache:
     def store_timings(self, timings: bytes) -> None:
         """Keep the timing cache of a build."""
         try:
-            _write(self.timings_file, timings)
+            write_atomically(self.timings_file, timings)
         except OSError as error:
             _log.warning("TensorRT's timings could not be kept: %s", error)
 
@@ -127,38 +147,30 @@ class EngineCache:
     def building(self, seconds: float | None) -> Iterator[None]:
         """Be the only process that builds for this GPU: builds measure, and disturb each other.
 
+        Where the cache cannot be written to, a temporary folder takes its place, and a warning says so.
+
         Args:
             seconds: How long to wait for another process; None: as long as it takes.
 
         Raises:
-            BackendError: The cache cannot be written, or the other process took too long.
+            BackendError: The other process took too long.
+            OutputError: There is no folder to build in.
         """
-        from filelock import FileLock, Timeout  # noqa: PLC0415 - a kept engine needs no lock
-
-        lock = FileLock(self.directory / ".lock", timeout=-1 if seconds is None else seconds)
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout as error:
-            problem = f"another process has been building for this GPU for {seconds:g} s; try again when it is done"
-            raise BackendError(NAME, problem) from error
-        except OSError as error:
-            problem = f"engines cannot be kept in {self.directory} ({error}); set {CACHE_VARIABLE} to a writable folder"
-            raise BackendError(NAME, problem) from error
-        try:
+        with ExitStack() as stack:
+            try:
+                self._enter(stack, seconds)
+            except TimeoutError as error:
+                problem = f"another process has been building for this GPU for {seconds:g} s; try again when it is done"
+                raise BackendError(NAME, problem) from error
+            except OSError as error:
+                self._root = fall_back(self._root, error.strerror or str(error))
+                with told_as_output(self.directory):
+                    self._enter(stack, seconds)
             yield
-        finally:
-            lock.release()
 
-
-def _write(path: Path, content: bytes) -> None:
-    """Write so that readers see all of it or nothing; only one process writes, see `EngineCache.building`."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    def _enter(self, stack: ExitStack, seconds: float | None) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(locked(self.directory / ".lock", seconds))
 
 
 def _file_name(text: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.backends.device import Device
 from ocrhpi.backends.trt.names import INSTALL, NAME
 from ocrhpi.errors import BackendMismatch, BackendUnavailable
+from ocrhpi.forks import RenewedLock, in_children, never_free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ __all__ = ["Gpu", "open_gpu"]
 # Primary contexts by module and GPU, retained once and until the process ends. TensorRT retains them just as long
 # through the CUDA runtime, and pycuda can release one only in the thread that retained it.
 _contexts: dict[tuple[CudaDriver, int], Any] = {}
-_lock = threading.Lock()
+_lock = RenewedLock()
 
 
 class Gpu:
@@ -83,6 +83,13 @@ def _primary_context(cuda: CudaDriver, index: int, device: Any) -> Any:  # noqa:
         if key not in _contexts:
             _contexts[key] = device.retain_primary_context()
         return _contexts[key]
+
+
+@in_children
+def _leave_to_the_parent() -> None:
+    """Forget the contexts in a forked child, where no call of CUDA works."""
+    never_free(dict(_contexts))
+    _contexts.clear()
 
 
 @atexit.register

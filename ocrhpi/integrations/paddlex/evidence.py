@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import secrets
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field, ValidationError
 
+from ocrhpi.files import write_atomically
 from ocrhpi.options import Options
 
 if TYPE_CHECKING:
@@ -138,11 +139,14 @@ def read_evidence(path: Path, key: Mapping[str, Any]) -> Evidence:
 
 
 def save_evidence(evidence: Evidence, path: Path) -> None:
-    """Keep the evidence; whoever reads meanwhile gets the old one or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")  # of this process alone
+    """Keep the evidence; where that fails it is collected again, and one warning in a process says so."""
     try:
-        temporary.write_text(evidence.model_dump_json(indent=1), "utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, evidence.model_dump_json(indent=1))
+    except OSError as error:
+        _warn_once(f"{path} could not be written ({error.strerror or error}), so its engines will be compared again")
+
+
+@cache
+def _warn_once(said: str) -> None:
+    _log.warning("%s", said)

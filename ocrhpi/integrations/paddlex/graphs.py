@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ocrhpi.backends.guest import as_it_was
+from ocrhpi.backends.openvino_ import process_core
 from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.errors import BackendError, BackendUnavailable
+from ocrhpi.forks import end_without_destructors, never_free, renew_in_children, without_forks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +28,8 @@ __all__ = ["GRAPH_ENGINES", "GraphEngine", "open_graph"]
 class GraphEngine(ABC):
     """One engine holding one graph, on the CPU, in FP32. May be called from many threads.
 
+    In a forked child it loads the graph anew at the first run, since no engine survives a fork.
+
     Args:
         file: The ONNX file.
         threads: CPU threads.
@@ -33,7 +38,11 @@ class GraphEngine(ABC):
     name: ClassVar[str]
 
     def __init__(self, file: Path, threads: int) -> None:
-        self._inputs = self._load(file, threads)
+        self._file, self._threads = file, threads
+        self._loading = threading.Lock()
+        self._inherited = False
+        self._inputs = self._loaded()
+        renew_in_children(self)
 
     def run(self, arrays: Arrays) -> list[npt.NDArray[Any]]:
         """Run the graph.
@@ -44,15 +53,35 @@ class GraphEngine(ABC):
         Raises:
             BackendError: The engine failed.
         """
-        ordered = sorted(self._inputs)
         try:
+            if self._inherited:
+                self._load_here()
+            ordered = sorted(self._inputs)
             if len(arrays) != len(ordered):
                 raise ValueError(f"received {len(arrays)} inputs; the graph takes {', '.join(ordered)}")  # noqa: TRY301
             feeds = {name: np.ascontiguousarray(array) for name, array in zip(ordered, arrays, strict=True)}
-            return self._run(feeds)
+            with without_forks():
+                return self._run(feeds)
         except Exception as error:
             problem = f"could not run {[array.shape for array in arrays]}: {' '.join(str(error).split())[:300]}"
             raise BackendError(self.name, problem) from error
+
+    def renew_after_fork(self) -> None:
+        """Leave the engine alone: its threads are the parent's, and freeing it would wait for them."""
+        never_free(dict(self.__dict__))
+        self._loading = threading.Lock()
+        self._inherited = True
+
+    def _load_here(self) -> None:
+        with self._loading:
+            if self._inherited:
+                self._inputs = self._loaded()
+                self._inherited = False
+
+    def _loaded(self) -> list[str]:
+        end_without_destructors()
+        with without_forks(), as_it_was():
+            return self._load(self._file, self._threads)
 
     @abstractmethod
     def _load(self, file: Path, threads: int) -> list[str]:
@@ -86,21 +115,24 @@ class _OpenVinoGraph(GraphEngine):
     name = "openvino"
 
     def _load(self, file: Path, threads: int) -> list[str]:
-        import openvino  # noqa: PLC0415 - as above
-
         properties = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "ENABLE_CPU_PINNING": False,
         }
-        self._request = openvino.Core().compile_model(str(file), "CPU", properties).create_infer_request()
+        compiled = process_core().compile_model(str(file), "CPU", properties)
+        self._request: Any = compiled.create_infer_request()
         self._busy = threading.Lock()
         return [tensor.get_any_name() for tensor in self._request.model_inputs]
 
     def _run(self, feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         with self._busy:
-            outputs = self._request.infer(feeds, share_inputs=True)
+            request, self._request = self._request, None
+            if request is None:  # it may give the outputs of an earlier call, see `ocrhpi.backends.openvino_`
+                raise RuntimeError("it failed at an earlier call")
+            outputs = request.infer(feeds, share_inputs=True)
+            self._request = request
             return [np.array(output) for output in outputs.values()]
 
 

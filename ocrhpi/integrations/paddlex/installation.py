@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import threading
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.errors import MissingExtra
+from ocrhpi.forks import RenewedLock
 from ocrhpi.integrations.paddlex.changes import Changes
 from ocrhpi.integrations.paddlex.doors import HPI, config_source, effective_engine, init_arguments, parsed_arguments
 from ocrhpi.integrations.paddlex.settings import as_mapping
@@ -23,7 +23,7 @@ ENGINE = "ocrhpi"
 
 _PADDLEOCR_DOORS = ("paddleocr._models.base", "paddleocr._pipelines.base")
 
-_lock = threading.Lock()
+_lock = RenewedLock()
 _made = Changes()
 
 

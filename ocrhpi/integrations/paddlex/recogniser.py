@@ -14,10 +14,11 @@ from ocrhpi.errors import BackendClosed
 from ocrhpi.loader import open_predictor
 from ocrhpi.reading_options import reading_options
 from ocrhpi.recognition.decoding import pixels_from_array
-from ocrhpi.values import LineImage
+from ocrhpi.recognition.windows import WINDOW_BATCHES, WINDOW_BYTES, windows
+from ocrhpi.values import LineImage, TextLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -25,12 +26,9 @@ if TYPE_CHECKING:
     from ocrhpi.backends.base import Effective
     from ocrhpi.integrations.paddlex.settings import Settings
     from ocrhpi.reading.base import LineReader
-    from ocrhpi.values import Pixels, TextLine
+    from ocrhpi.values import Pixels
 
 __all__ = ["ReaderRunner", "Recogniser"]
-
-# Lines read ahead, in batches of the reader, as in `ocrhpi.predictor`.
-_WINDOW_BATCHES = 8
 
 
 class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no types
@@ -80,16 +78,22 @@ class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no type
         with watching() as watcher:
             self._reader = open_predictor(options, watcher).reader
 
-    def __call__(self, lines: Sequence[LineImage], batch_size: int, *, return_word_box: bool) -> list[TextLine]:
+    def __call__(self, lines: Sequence[LineImage], batch_size: int, *, return_word_box: bool) -> Iterator[TextLine]:
         """Read lines.
 
         Args:
             lines: Any number.
             batch_size: Of the caller; a measured one takes its place, since no text depends on it.
             return_word_box: Also return words.
+
+        Raises:
+            BackendError: The engine failed at a line, after the texts before it.
         """
-        measured = self.reader.batch_size > 1
-        return self.reader.read(lines, batch_size=None if measured else batch_size, return_word_box=return_word_box)
+        size = None if self.reader.batch_size > 1 else batch_size
+        for text in self.reader.read_each(lines, batch_size=size, return_word_box=return_word_box):
+            if not isinstance(text, TextLine):
+                raise text
+            yield text
 
     def close(self) -> None:
         """Release the engine. Closing twice is fine."""
@@ -141,7 +145,8 @@ class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no
             UnreadableInput: An array is none of an image.
             BackendError: The engine failed.
         """
-        for window in _windows(self._batches(input), self._lines_ahead):
+        stream = windows(self._batches(input), _size_of, most_lines=self._lines_ahead, most_bytes=WINDOW_BYTES)
+        for window in stream:
             for batch, columns in self._read(window, return_word_box=return_word_box):
                 for number in range(len(batch.lines)):
                     yield self.result_class({key: column[number] for key, column in columns.items()})
@@ -154,7 +159,7 @@ class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no
     @property
     def _lines_ahead(self) -> int:
         ahead = self.runner.reader.batch_size
-        return 1 if ahead == 1 else _WINDOW_BATCHES * ahead
+        return 1 if ahead == 1 else WINDOW_BATCHES * ahead
 
     def _batches(self, source: object) -> Iterator[_Batch]:
         for sampled in self.batch_sampler(source):
@@ -170,7 +175,8 @@ class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no
         ratio = None
         if self.runner.settings.padding == "batch":
             ratio = max((image.shape[1] / image.shape[0] for image in pixels), default=None)
-        lines = [LineImage(image, batch_ratio=ratio) for image in pixels]
+        named = zip(pixels, sampled.input_paths, sampled.page_indexes, strict=True)
+        lines = [LineImage(image, path, page, batch_ratio=ratio) for image, path, page in named]
         # Copies: at an input that it does not know PaddleX's sampler goes on to fill a batch that it has given out.
         return _Batch(list(sampled.input_paths), list(sampled.page_indexes), images, lines)
 
@@ -180,7 +186,7 @@ class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no
         """Read several batches at once; yield each with the columns of its results."""
         words = return_word_box or self.return_word_box
         lines = [line for batch in window for line in batch.lines]
-        texts = iter(self.runner(lines, self.batch_sampler.batch_size, return_word_box=words))
+        texts = self.runner(lines, self.batch_sampler.batch_size, return_word_box=words)
         for batch in window:
             yield batch, self._columns(batch, [next(texts) for _ in batch.lines])
 
@@ -210,18 +216,5 @@ def _rec_text(text: TextLine) -> str | tuple[str, list[Any]]:
     return text.text, [boxes.column_count, boxes.words, boxes.columns, boxes.kinds]
 
 
-def _windows(batches: Iterable[_Batch], most_lines: int) -> Iterator[list[_Batch]]:
-    """Gather batches up to a number of lines; what was gathered before an input that cannot be read comes first."""
-    window: list[_Batch] = []
-    try:
-        for batch in batches:
-            window.append(batch)
-            if sum(len(one.lines) for one in window) >= most_lines:
-                yield window
-                window = []
-    except Exception:
-        if window:
-            yield window
-        raise
-    if window:
-        yield window
+def _size_of(batch: _Batch) -> tuple[int, int]:
+    return len(batch.lines), sum(line.pixels.nbytes for line in batch.lines)

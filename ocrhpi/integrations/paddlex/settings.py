@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,7 @@ def read_settings(given: Mapping[str, Any], device: str | None = None) -> Settin
         known = " or ".join(map(repr, _PADDINGS))
         raise OptionError("padding", f"received {padding!r}; expected {known}.{nearest(str(padding), _PADDINGS)}")
     paddle = rest.pop(PADDLE_SETTINGS, {})
-    device = device.partition(",")[0] if device else None
+    device = device.partition(",")[0].lower() if device else None
     return Settings(read_hpi_config(rest), padding, device, paddle)
 
 
@@ -69,8 +70,8 @@ def as_mapping(hpi_config: object) -> dict[str, Any]:
     Raises:
         OptionError: It is something else, or a file that cannot be read.
     """
-    if isinstance(hpi_config, str | Path):
-        return read_hpi_config(hpi_config).model_dump(exclude_unset=True)
+    if isinstance(hpi_config, str | os.PathLike):
+        return read_hpi_config(Path(hpi_config)).model_dump(exclude_unset=True)
     if hasattr(hpi_config, "model_dump"):
         of_paddlex: dict[str, Any] = hpi_config.model_dump(exclude_unset=True, by_alias=True)
         return of_paddlex

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocrhpi.errors import BackendError, OcrhpiError
+from ocrhpi.forks import RenewedLock
 from ocrhpi.integrations.paddlex.evidence import (
     INPUTS,
     TOLERANCE,
@@ -73,7 +74,7 @@ class Trial:
         self._evidence = evidence
         self._path = path
         self._asked = asked
-        self._lock = threading.RLock()
+        self._lock = RenewedLock(threading.RLock)
         self._rivals: dict[str, Runs] = {}
         self._chosen: Runs | None = None
         if evidence.complete:
