@@ -2,7 +2,7 @@
 
 PyYAML ends the process on deep nesting (libyaml's composer recurses in C) and hands out lists that hold each other, so
 that a kilobyte of aliases is a billion entries to whoever walks them. Here only the events of the parser are taken,
-which it makes one at a time, and the data is built of them without recursion: in half the time, too.
+which it makes one at a time, and the data is built of them without recursion, in 60 % of the time, too.
 """
 
 from __future__ import annotations

@@ -69,11 +69,13 @@ DATA = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(data=DATA, flow=st.booleans())
 def test_what_pyyaml_writes(data: Any, *, flow: bool) -> None:
     text = yaml.safe_dump([data, data], allow_unicode=True, default_flow_style=flow, sort_keys=False)
-    assert same(read_yaml(text.encode("utf-8", "surrogatepass")), [data, data])
+    # Not the data itself, since PyYAML loses rare line ends.
+    expected = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe one
+    assert same(read_yaml(text.encode()), expected)
 
 
 def test_of_characters_that_mean_something_elsewhere() -> None:

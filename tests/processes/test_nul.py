@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -38,8 +38,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return tiny_onnx_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
-def read(model: Model, *inputs: object, **options: object) -> list[str]:
-    with TextRecognition(model_dir=model.path, device="cpu", **options) as recognition:  # type: ignore[arg-type]
+def read(model: Model, *inputs: Any, **options: Any) -> list[str]:
+    with TextRecognition(model_dir=model.path, device="cpu", **options) as recognition:
         return [result["rec_text"] for one in inputs for result in recognition.predict(one)]
 
 
@@ -51,8 +51,8 @@ def save(model: Model) -> None:
 @pytest.mark.parametrize(
     "door",
     [
-        lambda model: TextRecognition(model_name=NUL),
-        lambda model: TextRecognition(model_dir=NUL),
+        lambda _: TextRecognition(model_name=NUL),
+        lambda _: TextRecognition(model_dir=NUL),
         lambda model: TextRecognition(model_dir=model.path / NUL),
         lambda model: TextRecognition(model_dir=model.path, character_dict_path=NUL),
         lambda model: TextRecognition(model_dir=model.path, engine=NUL),
