@@ -104,8 +104,7 @@ class _Process:
         command = [sys.executable, "-m", "benchmarks.gpu_check.worker"]
         self._child = Child(command, place.logs / f"{name}.log", stop_between=False, cwd=_ROOT)
         self._arguments = {
-            "model_path": str(model.path),
-            "stretch_width": None,
+            "source": model.source.model_dump(mode="json"),
             "setup": way.candidate.model_dump(mode="json"),
             "calibration_dir": None,
             "cache_dir": str(place.cache),
