@@ -32,6 +32,7 @@ __all__ = [
     "end_without_destructors",
     "in_children",
     "never_free",
+    "notice_fork",
     "renew_in_children",
     "without_forks",
 ]
@@ -90,12 +91,14 @@ _gate = _Gate()
 _watched: weakref.WeakSet[Renewable] = weakref.WeakSet()
 _preparations: list[Action] = []
 _actions: list[Action] = []
+_process = os.getpid()
 _engines = False  # whether one was ever opened, here or in the process that this one was forked from
 
 
 @contextmanager
 def without_forks() -> Iterator[None]:
     """Hold forks by other threads off, while this one is in foreign code that has locks of its own."""
+    notice_fork()
     _gate.enter()
     try:
         yield
@@ -153,6 +156,7 @@ class RenewedLock:
         self._lock = self._make()
 
     def __enter__(self) -> None:
+        notice_fork()
         lock = self._lock
         lock.acquire()
         self._held = lock  # to free this one, also in a child that is forked meanwhile
@@ -187,6 +191,7 @@ class OncePerProcess(Generic[ValueT]):
 
     def __call__(self) -> ValueT:
         """Return the value."""
+        notice_fork()
         with self._lock:
             if not self._made:
                 self._made.append(self._make())
@@ -215,6 +220,7 @@ class RenewedThreads(Executor):
 
     def submit(self, function: Callable[..., ValueT], /, *args: Any, **options: Any) -> Future[ValueT]:  # noqa: ANN401
         """Run a function in one of the threads."""
+        notice_fork()
         return self._pool.submit(function, *args, **options)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - Python's
@@ -238,9 +244,15 @@ def _in_parent() -> None:
     _gate.open()
 
 
+def notice_fork() -> None:
+    """Notice a fork that Python was not told of, by a program in C around it; all that is made here does it itself."""
+    if os.getpid() != _process:
+        _in_child()
+
+
 def _in_child() -> None:
-    global _gate  # noqa: PLW0603 - the parent's counts threads that are not here
-    _gate = _Gate()
+    global _gate, _process
+    _gate, _process = _Gate(), os.getpid()
     if _engines:
         _leave_destructors_out()
     _call_all([*_actions, *(thing.renew_after_fork for thing in list(_watched))])

@@ -16,7 +16,7 @@ import numpy as np
 from ocrhpi.backends.device import Device, parse_device
 from ocrhpi.backends.guest import as_it_was
 from ocrhpi.errors import BackendClosed, BackendError, BatchError, ModelFormatError, OcrhpiError
-from ocrhpi.forks import end_without_destructors, never_free, renew_in_children, without_forks
+from ocrhpi.forks import end_without_destructors, never_free, notice_fork, renew_in_children, without_forks
 from ocrhpi.options import Options, parse_options
 from ocrhpi.values import Emissions
 
@@ -178,6 +178,7 @@ class Backend(ABC):
             ModelFormatError: The network has another number of classes than the vocabulary.
             BackendError: The engine failed, or its probabilities are no numbers.
         """
+        notice_fork()
         self._check(batch)
         self._check_columns(batch, "widths", widths, wanted=self.masked)
         self._check_columns(batch, "contents", contents, wanted=self.takes_pixels)
@@ -204,6 +205,7 @@ class Backend(ABC):
 
     def close(self) -> None:
         """Release the engine once all running calls have ended. Closing twice is fine."""
+        notice_fork()
         for _ in range(self.parallel_requests):
             self._slots.acquire()
         try:

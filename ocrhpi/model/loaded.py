@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.files import sha256_of
+from ocrhpi.forks import in_children
 from ocrhpi.graph_facts import GraphFacts
 from ocrhpi.model.names import file_name
 from ocrhpi.model.source import ModelSource
@@ -110,3 +112,11 @@ class Model:
         for text in (repr(self.spec), "\0".join(self.labels), order):
             digest.update(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
         return digest.hexdigest()
+
+
+@in_children
+def _renew_locks() -> None:
+    """Free the locks that cached properties have before Python 3.12; hashing the weights holds one for seconds."""
+    for attribute in vars(Model).values():
+        if isinstance(attribute, cached_property) and hasattr(attribute, "lock"):
+            attribute.lock = threading.RLock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import json
 import multiprocessing
@@ -48,9 +49,11 @@ def texts(_: object = None) -> dict[str, list[str]]:
     return {door: [result["rec_text"] for result in host.predict(LINES, batch_size=4)] for door, host in hosts.items()}
 
 
-def forked(work: Callable[[], object], end: Callable[[int], object] = os._exit) -> int:
+def forked(
+    work: Callable[[], object], end: Callable[[int], object] = os._exit, fork: Callable[[], int] = os.fork
+) -> int:
     """Run in a forked child; return its exit status, 0 if the work returns something true."""
-    child = os.fork()
+    child = fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     signal.alarm(LIMIT_S)
@@ -108,6 +111,7 @@ def main() -> None:
     found["ends without reading"] = forked(lambda: True, sys.exit)
     found["grandchild"] = forked(lambda: same() and forked(same) == 0 and closed(), sys.exit)
     found["closes at once"] = forked(closed, sys.exit)
+    found["forked by C"] = forked(same, fork=ctypes.PyDLL(None).fork)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         found["pool"] = [read == expected for read in pool.map(texts, range(2), chunksize=1)]
     with reading_beside():

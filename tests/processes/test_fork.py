@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from ocrhpi import forks
 from ocrhpi.children.child import Child, ChildFailed
 from ocrhpi.errors import BackendClosed
+from ocrhpi.model import load_model
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.fallback import FallbackReader
 from tests.fakes import StripeBackend
@@ -56,6 +58,7 @@ def test_children_read_what_the_parent_reads(engine: str, tmp_path: Path, reques
         "ends without reading": 0,
         "grandchild": 0,
         "closes at once": 0,
+        "forked by C": 0,
         "pool": [True, True],
         "beside": [0, 0],
         "parent": True,
@@ -137,6 +140,17 @@ def test_locks_and_threads_are_new_in_a_child() -> None:
         done.set()
         thread.join()
         threads.shutdown()
+
+
+def test_a_model_may_be_hashed_in_another_thread_meanwhile(tmp_path: Path) -> None:
+    model = load_model(write_tiny_onnx_model(tmp_path / "model"))
+    lock = getattr(type(model).__dict__["fingerprint"], "lock", None)
+    if lock is None:
+        pytest.skip("this Python has no locks there")
+    with ThreadPoolExecutor(1) as other:
+        other.submit(lock.acquire).result()
+        assert forked(lambda: len(model.fingerprint) == 64) == 0
+        other.submit(lock.release).result()
 
 
 def test_a_lock_held_by_the_thread_that_forks_is_freed_once() -> None:

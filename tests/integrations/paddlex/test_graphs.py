@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper
 
 from ocrhpi.errors import BackendError
 from ocrhpi.integrations.paddlex.graphs import GRAPH_ENGINES, open_graph
+from tests.processes.forking import forked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +40,20 @@ def test_inputs_come_in_the_order_of_their_names(name: str, difference: Path) ->
     gap, shape = engine.run([a, b])
     assert (gap == 4).all()
     assert list(shape) == [2, 3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # Python 3.12 advises against it
+def test_a_forked_child_loads_the_graph_anew(name: str, difference: Path) -> None:
+    engine = open_graph(name, difference, 2)
+    arrays = [np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)]
+
+    def same() -> bool:
+        return bool((engine.run(arrays)[0] == 1).all())
+
+    assert same()
+    assert forked(same) == 0
+    assert same()
 
 
 def test_outputs_are_the_callers(name: str, difference: Path) -> None:
