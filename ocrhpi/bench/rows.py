@@ -13,14 +13,16 @@ from ocrhpi.tuning.winners import Tuning
 
 __all__ = ["MODES", "Accuracy", "BenchRow", "Mode", "ModeResult", "Weights"]
 
-Mode: TypeAlias = Literal["plain", "onednn", "gpu", "high-performance"]
+Mode: TypeAlias = Literal["plain", "onednn", "gpu", "onnx", "high-performance"]
 """``plain``: Paddle FP32 on the CPU without oneDNN, as in the published tables. ``onednn``: the same with oneDNN, as
-PaddleOCR 3.x runs by default. ``gpu``: Paddle FP32 on a GPU. ``high-performance``: the winner of a tuning."""
+PaddleOCR 3.x runs by default. ``gpu``: Paddle FP32 on a GPU. ``onnx``: normal mode of a model that is ONNX alone, see
+`ocrhpi.normal_mode`. ``high-performance``: the winner of a tuning."""
 
 MODES: dict[Mode, str] = {
     "plain": "Paddle, plain",
     "onednn": "Paddle + oneDNN",
     "gpu": "Paddle, GPU",
+    "onnx": "ONNX Runtime",
     "high-performance": "high-performance",
 }
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ocrhpi.candidate import Setup
     from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.model import Model
+    from ocrhpi.tuner import Plan
     from ocrhpi.tuning.calibration import CalibrationSet
     from ocrhpi.tuning.progress import Watcher
     from ocrhpi.tuning.winners import Tuning
@@ -184,7 +185,7 @@ def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
     planned = plan(model, config, settings.device)
     tuning = find_or_tune(planned, lambda step: settings.watcher(_named(step, job.name)))
     calibration = load_calibration(config.calibration_dir)
-    setups = _modes(planned.device, config, tuning)
+    setups = _modes(planned, tuning)
     with temporary_folder() as logs:
         study = _Study(model, calibration, setups, logs, settings, job.name)
         modes = study.run(config.cache_dir)
@@ -199,10 +200,13 @@ def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
     }
 
 
-def _modes(device: str, config: HpiConfig, tuning: Tuning | None) -> dict[Mode, Setup]:
+def _modes(planned: Plan, tuning: Tuning | None) -> dict[Mode, Setup]:
+    device, config = planned.device, planned.config
     threads = {} if config.cpu_threads is None else {"threads": config.cpu_threads}
     setups: dict[Mode, Setup] = {}
-    if device == "cpu":
+    if planned.model.files.onnx_alone:
+        setups["onnx"] = planned.entrants.baseline
+    elif device == "cpu":
         setups["plain"] = Candidate(backend="paddle", device=device, options={"onednn": False, **threads})
         setups["onednn"] = Candidate(backend="paddle", device=device, options={"onednn": True, **threads})
     else:
@@ -276,7 +280,7 @@ class _Study:
 
     def _gate(self, contestant: Contestant) -> Any:  # noqa: ANN401 - GateResult or None
         """Compare with the best normal mode that runs."""
-        references = [self.contestants[mode] for mode in ("onednn", "plain", "gpu") if mode in self.contestants]
+        references = [self.contestants[mode] for mode in ("onednn", "plain", "gpu", "onnx") if mode in self.contestants]
         reference = next((one for one in references if not one.reason), None)
         if reference is None or contestant.reason:
             return None

@@ -112,7 +112,9 @@ class ModelFigures:
 
     @property
     def normal(self) -> Mode:
-        """The mode that the published tables call normal."""
+        """The mode that the published tables call normal; of a model that is ONNX alone, what that is here."""
+        if "onnx" in self.modes:
+            return "onnx"
         return "gpu" if self.on_gpu else "plain"
 
     @property

@@ -100,7 +100,8 @@ def _published_form(models: Sequence[ModelFigures]) -> Iterator[str]:
     yield markdown_table(titles, (_published_row(model) for model in models))
     yield (
         "Milliseconds per line of the engine alone: 3x48x320, one line a call unless said otherwise below, median of "
-        "the rounds. Normal mode is Paddle in FP32, on the CPU without oneDNN. Accuracy is the share of lines read "
+        "the rounds. Normal mode is Paddle in FP32, on the CPU without oneDNN, and for a model that is ONNX alone ONNX "
+        "Runtime. Accuracy is the share of lines read "
         "exactly, where a dataset was given."
     )
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["as_page"]
 
-_SHORT = {"plain": "plain", "onednn": "oneDNN", "gpu": "GPU", HIGH_PERFORMANCE: "high-perf."}
+_SHORT = {"plain": "plain", "onednn": "oneDNN", "gpu": "GPU", "onnx": "ONNX", HIGH_PERFORMANCE: "high-perf."}
 
 
 def as_page(models: Sequence[ModelFigures], conditions: Sequence[Conditions]) -> str:

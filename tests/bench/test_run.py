@@ -10,6 +10,8 @@ import yaml
 from ocrhpi.bench.rows import BenchRow
 from ocrhpi.bench.run import BenchJob, bench_all, row_path
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
+from ocrhpi.report.figures import figures_of
+from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +90,14 @@ def test_a_second_run_measures_only_what_failed(output: Path, tiny_dir: Path, co
     assert steps == []
     assert row_path(output, "tiny_rec").read_bytes() == before
     assert rows[1].reason == "still not here"
+
+
+def test_of_a_model_that_is_onnx_alone_normal_mode_is_onnx_runtime(tmp_path: Path, config: HpiConfig) -> None:
+    tiny_onnx_model(tmp_path / "tiny")
+    (row,) = bench_all([BenchJob("tiny", tmp_path / "tiny", "own")], config, tmp_path / "rows", device="cpu", rounds=2)
+    modes = {mode.mode: mode for mode in row.modes}
+    assert set(modes) == {"onnx", "high-performance"}
+    assert modes["onnx"].effective is not None
+    assert modes["onnx"].effective["backend"] == "onnxruntime"
+    assert modes["high-performance"].gate is not None
+    assert figures_of([row])[0].normal == "onnx"
