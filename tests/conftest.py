@@ -109,3 +109,14 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
         monkeypatch.syspath_prepend(tmp_path / "site")
 
     return install
+
+
+_SLOW = ("tests/processes/", "tests/model/test_doors.py", "tests/reading/test_real_models.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what has a lane of its own, before ``-m`` is looked at."""
+    for item in items:
+        if item.nodeid.startswith(_SLOW):
+            item.add_marker(pytest.mark.slow)
