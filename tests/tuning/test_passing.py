@@ -42,6 +42,11 @@ def failed(passing: Passing = "killed") -> Row:
     return Row(candidate=BF16, outcome="rejected", reason="loading: died of SIGKILL", passing=passing)
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was told; less is told, too, where a test has set another level."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def made(*measured: Row, **facts: Any) -> Tuning:
     created = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
     return tuning(measured).model_copy(update={"created": created, **facts})
@@ -90,14 +95,14 @@ def test_such_a_result_is_marked_in_the_file_told_and_measured_again(
     assert first is not None
     assert first.choice.winner == 0
     assert "passing: disk" in plan().path.read_text("utf-8")
-    (told,) = caplog.messages
+    (told,) = warnings(caplog)
     assert told.startswith("this is measured again the next time: openvino")
     assert told.endswith("and 1 more of 3 candidates failed, which may pass")
     caplog.clear()
     second = find_or_tune(plan())
     assert second is not None
     assert second.choice.winner == 1
-    (told,) = caplog.messages
+    (told,) = warnings(caplog)
     assert told.startswith("measuring anew: openvino")
     assert find_or_tune(plan()) == read_tuning(plan().path), "and is found from then on"
 
@@ -210,8 +215,8 @@ def test_otherwise_tuning_fails_and_high_performance_mode_is_normal_mode(
     deaths += ends
     assert tuning_or_none(plan()) is None
     assert not deaths
-    (warning,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert warning.getMessage().startswith("high-performance mode reads in normal mode: m: tuning: ")
+    (warning,) = warnings(caplog)
+    assert warning.startswith("high-performance mode reads in normal mode: m: tuning: ")
     assert not plan().path.exists()
 
 
