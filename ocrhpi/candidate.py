@@ -89,9 +89,14 @@ class Candidate(Options):
         return " ".join(filter(None, dict.fromkeys(self.kind)))
 
     @property
+    def same_widths(self) -> bool:
+        """Whether the network sees each line as it does in normal mode: padded to the same width, or as if it were."""
+        return self.batching in _LOSSLESS
+
+    @property
     def same_text(self) -> bool:
         """Whether it computes what normal mode does, up to the rounding of FP32, so that the text should be equal."""
-        return self.batching in _LOSSLESS and self.precision == "fp32"
+        return self.same_widths and self.precision == "fp32"
 
     @property
     def complexity(self) -> int:

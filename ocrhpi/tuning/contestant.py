@@ -31,6 +31,7 @@ _DOING = {
     "prepare": "exporting",
     "load": "loading",
     "texts": "reading",
+    "stream_texts": "reading",
     "time_stream": "reading",
     "meet": "meeting shapes",
     "time_engine": "running the engine",
@@ -197,6 +198,15 @@ class Contestant:
             )
             self.reading += [ReadLine(text, score, margin) for text, score, margin in read]
         self.peak_mib = self._ask("memory", _LEAST_LIMIT_S)
+
+    def read_stream(self, lines: int, baseline: Contestant | None) -> list[ReadLine]:
+        """Return what it reads on the first lines of the stream.
+
+        Raises:
+            Rejected: It failed.
+        """
+        read = self._ask("stream_texts", self._limit(lines, baseline), stop=lines, margins=not self.setup.same_text)
+        return [ReadLine(text, score, margin) for text, score, margin in read]
 
     def read_shuffled(self, baseline: Contestant | None) -> None:
         """Read the first lines again beside other lines: text that depends on the batch is a fault, or a remark.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TUNING_VERSION", "differences", "key_of"]
 
-TUNING_VERSION = 3
+TUNING_VERSION = 4
 """Part of the key; to be raised with every change of how candidates are made, read, timed or chosen."""
 
 _SENTENCES = {

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import Setup, Verified
     from ocrhpi.tuning.calibration import CalibrationSet
     from ocrhpi.tuning.gate import ReadLine
     from ocrhpi.tuning.progress import Budget, Effort, Watcher
     from ocrhpi.tuning.question import Question
+    from ocrhpi.values import Pixels
 
 __all__ = ["Race"]
 
@@ -33,6 +34,7 @@ _FAR_BEHIND = 1.5
 _HOPELESS = 3.0  # times as slow: more than another precision of the same engine gains
 _FAILED_ENOUGH = 2  # of an engine at a precision, before the others of it are given up, too
 _MEETING_S = 1.0  # what meeting the shapes of the rounds takes, about
+_STREAM_LINES, _STREAM_SHARE = 300, 0.08  # that a pair is judged by, and the share of the budget they may take
 _VERIFIED_SHARE = 0.75  # of the budget, after which a pair has no time to prove itself
 _HALVING = (3, 6)  # after so many rounds the slower half leaves
 _LEAST_CALL, _MOST_ALONE = 8, 24  # lines of a round; where they come one a call
@@ -67,8 +69,8 @@ class Race:
         order = sorted(range(len(lines)), key=lambda number: not lines[number].decides)[: effort.most_lines]
         self._job = replace(job, order=tuple(order))
         self._lines = [lines[number] for number in order]
-        sizes = (calibration.lines[number].pixels.shape[:2] for number in order)
-        self._widths = [line_geometry(width, height, job.model.spec).padded_width for height, width in sizes]
+        self._widths = [self._width(calibration.lines[number].pixels) for number in order]
+        self._stream = calibration.stream(job.model.spec)
         self._question = question
         self._budget = budget
         self._effort = effort
@@ -76,6 +78,10 @@ class Race:
         self._rng = rng
         self._all: list[Contestant] = []
         self._ahead: Contestant | None = None
+
+    def _width(self, line: Pixels) -> int:
+        height, width = line.shape[:2]
+        return line_geometry(width, height, self._job.model.spec).padded_width
 
     @property
     def _baseline(self) -> Contestant:
@@ -147,21 +153,21 @@ class Race:
         return rows
 
     def keep_best(self) -> None:
-        """Keep the quickest, as many as the budget can time; of those that need another policy, the quickest two."""
+        """Keep the quickest, as many as the budget can time; of the others the best of a kind."""
         best = self._best_look()
         round_s = min(self._cost(self._baseline), self._effort.round_share * self._budget.seconds)
         left = self._budget.left() - MIN_ROUNDS * round_s
-        places = {True: 0, False: 0}
-        most = {True: self._effort.kept, False: min(2, self._effort.others)}
+        some = min(1, self._effort.others)
+        places = {"leads": self._effort.kept, "verifiable": some, "other": some}
         for contestant in sorted(self._racing(), key=_looked):
-            passes = self._leads(contestant)
+            place = "leads" if self._leads(contestant) else "verifiable" if _verifiable(contestant) else "other"
             left -= MIN_ROUNDS * self._cost(contestant) + self._rest_of_gate(contestant) + _MEETING_S
             behind = _looked(contestant) / best
-            fits = left > 0 or (passes and not places[True])
-            if behind > _FAR_BEHIND or not fits or places[passes] >= most[passes]:
+            fits = left > 0 or (place == "leads" and places[place] == self._effort.kept)
+            if behind > _FAR_BEHIND or not fits or not places[place]:
                 _leave_behind(contestant, "screening", behind)
             else:
-                places[passes] += 1
+                places[place] -= 1
 
     def finish_gates(self) -> None:
         """Read the other calibration lines with those that are left."""
@@ -172,23 +178,34 @@ class Race:
 
     def try_verified(self) -> None:
         """Let one enter that may change text, with its doubtful lines read again, if that promises to be quickest."""
-        whole = [(one.setup, one) for one in (self._baseline, *self._racing()) if isinstance(one.setup, Candidate)]
-        able = [(setup, _looked(one)) for setup, one in whole if setup.same_text and self._passes(one)]
-        lows = [
-            (one.setup, _looked(one), self._deciding(one.reading))
-            for one in self._all[1:]
-            if isinstance(one.setup, Candidate)
-            and not (one.setup.same_text or one.rejected or self._passes(one))
-            and len(one.reading) == len(self._lines)
-        ]
-        if not able or not self._budget.left(_VERIFIED_SHARE):
+        able = [one for one in (self._baseline, *self._racing()) if one.setup.same_text and self._passes(one)]
+        lows = [one for one in self._racing() if _verifiable(one) and not self._passes(one)]
+        if not (able and lows and self._budget.left(_VERIFIED_SHARE)):
             return
-        widths = [width for width, line in zip(self._widths, self._lines, strict=False) if line.decides]
-        full = min(able, key=lambda one: one[1])
-        verified = best_verified(lows, full, self._deciding(self._baseline.reading), widths)
+        verified = self._best_pair(lows, min(able, key=_looked))
         if verified is not None:
             self._look(verified, 0, 1)
             self._attempt(self._all[-1], self._finish_gate)
+
+    def _best_pair(self, lows: Sequence[Contestant], full: Contestant) -> Verified | None:
+        """Compare them on the calibration lines and on a part of the stream: of few lines few change."""
+        share = 1e3 * _STREAM_SHARE * self._budget.seconds
+        lines = min(_STREAM_LINES, round(share / sum(map(_looked, (full, *lows)))))
+        read: dict[Contestant, list[ReadLine]] = {}
+        for one in (full, *lows):
+            self._tell("reading the stream", one, len(read), 1 + len(lows))
+            self._attempt(one, lambda one: read.update({one: one.read_stream(lines, self._baseline)}))
+        if full not in read:
+            return None
+        expected = [*self._deciding(self._baseline.reading), *read[full]]
+        tried = [(one, [*self._deciding(one.reading), *read[one]]) for one in lows if one in read]
+        return best_verified(
+            [(_candidate(one), _looked(one), own) for one, own in tried],
+            (_candidate(full), _looked(full)),
+            expected,
+            [width for width, line in zip(self._widths, self._lines, strict=False) if line.decides]
+            + [self._width(line) for line in self._stream.part(0, lines)],
+        )
 
     def run_rounds(self) -> None:
         """Time all that are left, in random order in each round, while the budget lasts; the slower half leaves."""
@@ -356,6 +373,17 @@ class Race:
 def _looked(contestant: Contestant) -> float:
     assert contestant.look is not None  # noqa: S101 - it was timed
     return contestant.look
+
+
+def _candidate(contestant: Contestant) -> Candidate:
+    assert isinstance(contestant.setup, Candidate)  # noqa: S101 - a pair is made of two, and tried last
+    return contestant.setup
+
+
+def _verifiable(contestant: Contestant) -> bool:
+    """Whether it may be verified: margins tell of arithmetic, not of what another width shows the network."""
+    setup = contestant.setup
+    return isinstance(setup, Candidate) and setup.same_widths and not setup.same_text
 
 
 def _leave_behind(contestant: Contestant, after: str, behind: float) -> None:

@@ -74,8 +74,11 @@ class Session:
 
     def texts(self, numbers: list[int], *, margins: bool) -> list[tuple[str, float, float | None]]:
         """Read the calibration lines of these numbers in one call; return text, score and, if asked for, margin."""
-        read = self._loaded.read([self._lines[number] for number in numbers], margin=MOST_MARGIN if margins else 0.0)
-        return [(line.text, line.score, line.margin) for line in read]
+        return self._texts([self._lines[number] for number in numbers], margins)
+
+    def stream_texts(self, stop: int, *, margins: bool) -> list[tuple[str, float, float | None]]:
+        """Read the first ``stop`` lines of the stream, likewise."""
+        return self._texts(self._part(0, stop), margins)
 
     def time_stream(self, start: int, stop: int, *, alone: bool, every: int) -> float:
         """Read a part of the stream, in one call or one line a call; return milliseconds per line.
@@ -132,6 +135,10 @@ class Session:
     def _loaded(self) -> LineReader:
         assert self._reader is not None  # noqa: S101 - load() comes first
         return self._reader
+
+    def _texts(self, lines: Sequence[LineImage], margins: bool) -> list[tuple[str, float, float | None]]:  # noqa: FBT001
+        read = self._loaded.read(lines, margin=MOST_MARGIN if margins else 0.0)
+        return [(line.text, line.score, line.margin) for line in read]
 
     def _part(self, start: int, stop: int) -> Sequence[LineImage]:
         assert self._stream is not None  # noqa: S101 - prepare() comes first

@@ -108,6 +108,21 @@ def test_a_low_precision_that_tells_where_it_hesitates_wins_verified(model: Mode
 
 
 @pytest.mark.usefixtures("plugins")
+@pytest.mark.parametrize(
+    "candidate",
+    [
+        pytest.param(low("rough", batching="natural"), id="another width shows the network something else"),
+        pytest.param(low("hasty"), id="sure of another text, on pieces of the calibration lines alone"),
+    ],
+)
+def test_what_changes_text_without_hesitating_is_not_verified(model: Model, candidate: Candidate) -> None:
+    rows = measured(model, [candidate], effort=Effort(rounds=MIN_ROUNDS))
+    assert [row.candidate for row in rows] == [NORMAL, candidate]
+    assert rows[1].gate is not None
+    assert rows[1].gate.changed > 0
+
+
+@pytest.mark.usefixtures("plugins")
 def test_of_a_slow_model_fewer_lines_are_the_reference(model: Model) -> None:
     by_name, rows, _ = run(
         model, ["quick"], seconds=0.2, effort=THOROUGH
