@@ -97,12 +97,14 @@ def _plan(options: dict[str, Any]) -> Plan:
 
 
 def _starter(model: Model, systems: list[System], output: Path, options: dict[str, Any]) -> Starter:
-    interpreters: dict[bool, Path | str] = {True: Path(sys.executable)}
-    if not all(system.ours for system in systems):
+    interpreters: dict[str, Path | str] = {"ours": Path(sys.executable)}
+    venv = (options["venv"] or output / "peer-venv").absolute()
+    for environment in {system.environment for system in systems} - {"ours"}:
+        place = venv if environment == "peers" else venv.with_name(f"{venv.name}-{environment}")
         try:
-            interpreters[False] = ensure_peer_venv((options["venv"] or output / "peer-venv").absolute())
+            interpreters[environment] = ensure_peer_venv(place, environment)
         except PeerVenvError as error:
-            interpreters[False] = f"the peers' environment could not be made: {error}"
+            interpreters[environment] = f"the peers' environment could not be made: {error}"
     return Starter(
         interpreters=interpreters,
         files=prepare_model(model, {system.files for system in systems}, output / "models"),

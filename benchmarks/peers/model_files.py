@@ -25,8 +25,9 @@ def prepare_model(model: Model, wanted: set[Files], directory: Path) -> dict[str
 
     - ``model``: the model as it was found; ocrhpi exports it as it needs
     - ``paddle``: the same, if it has Paddle files
-    - ``peer_onnx``: ONNX with the full output, a vocabulary in its metadata and an ``inference.yml``: the model's own
-      file as it is if it came as ONNX, else our plain export, since nobody else's converter gives a graph for it
+    - ``peer_onnx``: ONNX with the full output, a vocabulary in its metadata and in ``vocabulary.txt``, and an
+      ``inference.yml``: the model's own file as it is if it came as ONNX, else our plain export, since nobody else's
+      converter gives a graph for it
     """
     return {files: _prepare(model, files, directory / files) for files in sorted(wanted)}
 
@@ -80,3 +81,4 @@ def _write_config(model: Model, directory: Path) -> None:
     }
     text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
     (directory / CONFIG_NAME).write_text(text, encoding="utf-8")
+    (directory / "vocabulary.txt").write_text("\n".join(model.vocabulary) + "\n", encoding="utf-8")

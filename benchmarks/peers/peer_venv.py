@@ -1,4 +1,4 @@
-"""The virtual environment of the peers: exact versions, made once and used again if it is complete."""
+"""Virtual environments of the peers: exact versions, made once and used again if they are complete."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 REQUIREMENTS = {
-    "paddleocr": "3.7.0",
-    "paddlepaddle": "3.3.1",
-    "rapidocr": "3.10.0",
-    "onnxruntime": "1.31.1",
-    "openvino": "2026.4.1",
+    "peers": {
+        "paddleocr": "3.7.0",
+        "paddlepaddle": "3.3.1",
+        "rapidocr": "3.10.0",
+        "onnxruntime": "1.31.1",
+        "openvino": "2026.4.1",
+    },
+    # Its modules have the names of rapidocr's.
+    "lite": {"rapidocrlite": "5.0.0a15"},
 }
+"""Packages and versions by environment."""
+
 # Two peers bring two builds of OpenCV, which overwrite each other; only this one runs without a display's libraries.
 _OPENCV = "opencv-python-headless"
 _ASK_VERSIONS = """
@@ -36,8 +43,8 @@ class PeerVenvError(Exception):
     """The environment could not be made."""
 
 
-def ensure_peer_venv(directory: Path) -> Path:
-    """Return the interpreter of the environment in ``directory``, made or completed if need be.
+def ensure_peer_venv(directory: Path, environment: str = "peers") -> Path:
+    """Return the interpreter of an environment in ``directory``, made or completed if need be.
 
     Raises:
         PeerVenvError: ``venv`` or ``pip`` failed; the error holds their last words.
@@ -45,17 +52,19 @@ def ensure_peer_venv(directory: Path) -> Path:
     python = directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.is_file():
         _run([sys.executable, "-m", "venv", str(directory)])
-    if _versions(python) != REQUIREMENTS:
+    wanted = REQUIREMENTS[environment]
+    if _versions(python, wanted) != wanted:
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        _run([*pip, *(f"{name}=={version}" for name, version in REQUIREMENTS.items()), _OPENCV])
+        _run([*pip, *(f"{name}=={version}" for name, version in wanted.items()), _OPENCV])
         _run([*pip, "--force-reinstall", "--no-deps", _OPENCV])
-    if _versions(python) != REQUIREMENTS:
-        raise PeerVenvError(f"after pip install there is {_versions(python)}; expected {REQUIREMENTS}")
+    found = _versions(python, wanted)
+    if found != wanted:
+        raise PeerVenvError(f"after pip install there is {found}; expected {wanted}")
     return python
 
 
-def _versions(python: Path) -> dict[str, str]:
-    output = _run([str(python), "-c", _ASK_VERSIONS, *REQUIREMENTS])
+def _versions(python: Path, names: Iterable[str]) -> dict[str, str]:
+    output = _run([str(python), "-c", _ASK_VERSIONS, *names])
     return {str(name): str(version) for name, version in json.loads(output).items()}
 
 

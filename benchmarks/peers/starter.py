@@ -22,7 +22,7 @@ class Starter:
     """What all workers share.
 
     Attributes:
-        interpreters: Interpreter of the peers (False) and ours (True), or the reason why there is none.
+        interpreters: Interpreters by environment, ``ours`` and those of peers, or the reason why there is none.
         files: Model directories by kind, or the reason why there is none.
         lines: The images, as `Lines.save` wrote them.
         logs: Directory for what the workers print.
@@ -31,7 +31,7 @@ class Starter:
         timeout_s: Longest time for any request.
     """
 
-    interpreters: Mapping[bool, Path | str]
+    interpreters: Mapping[str, Path | str]
     files: Mapping[str, Path | str]
     lines: Path
     logs: Path
@@ -45,7 +45,7 @@ class Starter:
         Raises:
             ChildFailed: It could not; the worker is gone.
         """
-        interpreter, files = self.interpreters[system.ours], self.files[system.files]
+        interpreter, files = self.interpreters[system.environment], self.files[system.files]
         for missing in (interpreter, files):
             if isinstance(missing, str):
                 raise ChildFailed("start", missing)

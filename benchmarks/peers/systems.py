@@ -28,6 +28,7 @@ class System:
         ours: Whether it is ocrhpi, which runs in this interpreter; peers run in theirs.
         note: What a reader of the report must know about it.
         own_batch: Whether it has a batch size of its own and takes no other.
+        peers: Which environment of peers it needs, see `benchmarks.peers.peer_venv`.
     """
 
     name: str
@@ -37,6 +38,12 @@ class System:
     ours: bool = False
     note: str = ""
     own_batch: bool = False
+    peers: str = "peers"
+
+    @property
+    def environment(self) -> str:
+        """The environment that it runs in: ``ours``, or that of its peers."""
+        return "ours" if self.ours else self.peers
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Setting:
 
 _FORCED = "RapidOCR has no option for the precision: the benchmark adds INFERENCE_PRECISION_HINT=f32 to its properties"
 _TUNED = "what it chose was measured before it is timed"
+_ONE_A_CALL = "takes one image a call, so all lines are as many calls; PP-OCRv6 alone"
 _MASKED, _SPLIT = {"batching": "masked"}, {"batching": "split"}
 _TWO_STREAMS = {"hint": "throughput", "streams": 2}
 
@@ -69,6 +77,7 @@ SYSTEMS = (
     System("RapidOCR onnxruntime", _RAPIDOCR, "peer_onnx", {"engine": "onnxruntime"}),
     System("RapidOCR openvino", _RAPIDOCR, "peer_onnx", {"engine": "openvino"}, note="as it comes"),
     System("RapidOCR openvino f32", _RAPIDOCR, "peer_onnx", {"engine": "openvino", "force_f32": True}, note=_FORCED),
+    System("RapidOCRLite", f"{_READERS}:RapidOcrLite", "peer_onnx", note=_ONE_A_CALL, own_batch=True, peers="lite"),
     System("ocrhpi paddle", _OCRHPI, "model", {"backend": "paddle"}, ours=True),
     System("ocrhpi onnxruntime", _OCRHPI, "model", {"backend": "onnxruntime"}, ours=True),
     System("ocrhpi onnxruntime masked", _OCRHPI, "model", {"backend": "onnxruntime", **_MASKED}, ours=True),

@@ -34,7 +34,7 @@ def starter(tmp_path: Path) -> Starter:
     images = [np.full((8, 16 + number, 3), number, np.uint8) for number in range(len(TEXTS))]
     Lines("three lines", [], images, [], reference=False).save(tmp_path / "lines.npz")
     return Starter(
-        interpreters={True: Path(sys.executable), False: "no peers here"},
+        interpreters={"ours": Path(sys.executable), "peers": "no peers here"},
         files={"model": tmp_path, "paddle": "no Paddle files"},
         lines=tmp_path / "lines.npz",
         logs=tmp_path / "logs",

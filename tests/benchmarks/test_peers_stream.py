@@ -43,7 +43,7 @@ def stream(tmp_path: Path) -> Stream:
 def starter(tmp_path: Path) -> Starter:
     np.savez(tmp_path / "lines.npz", *IMAGES)
     return Starter(
-        interpreters={True: Path(sys.executable), False: "no peers here"},
+        interpreters={"ours": Path(sys.executable), "peers": "no peers here"},
         files={"model": tmp_path},
         lines=tmp_path / "lines.npz",
         logs=tmp_path / "logs",
@@ -157,7 +157,7 @@ class TestRun:
         ]
         monkeypatch.setattr(cli, "choose_systems", lambda _: systems)
         monkeypatch.setattr(cli, "Plan", partial(Plan, stream_probe_lines=12, pause_s=0.0))
-        monkeypatch.setattr(cli, "ensure_peer_venv", lambda _: Path(sys.executable))
+        monkeypatch.setattr(cli, "ensure_peer_venv", lambda *_: Path(sys.executable))
         rows = ["file\ttext"]
         for number, image in enumerate(IMAGES):
             assert cv2.imwrite(str(tmp_path / f"{number}.png"), image)
