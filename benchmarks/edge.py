@@ -190,10 +190,10 @@ def main(
         systems = systems_of(bundles, peers, model_name, Path(scratch))
         sizes = {system.name: installed_mb(system) for system in systems}
         starts: dict[str, dict[str, list[Start]]] = {system.name: {one: [] for one in cores} for system in systems}
-        chance = random.Random(seed)  # noqa: S311 - an order, not a secret
+        rng = random.Random(seed)  # noqa: S311 - an order, not a secret
         for number in range(rounds + 1):
             trials = [(system, one) for system in systems for one in cores]
-            for system, one in chance.sample(trials, len(trials)):
+            for system, one in rng.sample(trials, len(trials)):
                 run = start(system, one, passes, images)
                 if number:  # the first round warms the disk cache
                     starts[system.name][one].append(run)

@@ -57,14 +57,14 @@ def read(model: Model, backend: str, lines: Sequence[LineImage], *, rival_margin
 
 
 def compare(reference: Sequence[Emissions], found: Sequence[Emissions]) -> Agreement:
-    """Compare step by step; ``reference`` knows its rivals within a tie."""
+    """Compare step by step; ``reference`` knows its near-ties within a tie."""
     steps = differing = ties = 0
     largest = 0.0
     for expected, got in zip(reference, found, strict=True):
         other = expected.indices != got.indices
         tied = np.zeros_like(other)
-        assert expected.rivals is not None  # noqa: S101 - asked for
-        tied[expected.rivals.rows, expected.rivals.steps] = True
+        assert expected.near_ties is not None  # noqa: S101 - asked for
+        tied[expected.near_ties.rows, expected.near_ties.steps] = True
         steps += other.size
         differing += int(other.sum())
         ties += int((other & tied).sum())

@@ -35,7 +35,7 @@ from benchmarks.label_file import read_label_file
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.export.emulation import emulate_half
 from ocrhpi.export.exporter import export_model
-from ocrhpi.export.half import to_half
+from ocrhpi.export.fp16 import to_half
 from ocrhpi.export.heads import HEADS, add_head
 from ocrhpi.export.masking import mask_widths
 from ocrhpi.export.precisions import element_types
@@ -43,13 +43,13 @@ from ocrhpi.loader import find_model
 from ocrhpi.model import ModelFiles
 from ocrhpi.recognition.ctc import CtcDecoder
 from ocrhpi.recognition.decoding import decode_image
-from ocrhpi.recognition.doubt import text_margins
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.inputs import DEFAULT_LIMITS
+from ocrhpi.recognition.near_ties import text_margins
 from ocrhpi.recognition.tensors import to_tensor
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.gate import ReadLine
-from ocrhpi.tuning.verification import MOST_MARGIN, threshold_of
+from ocrhpi.tuning.verification import MAX_MARGIN, threshold_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ def read(model: Model, file: Path, options: Mapping[str, str], lines: Sequence[L
             geometry = line_geometry(width, height, model.spec)
             widths = np.array([geometry.padded_width], np.int32) if backend.masked else None
             tensor = to_tensor([line.pixels], [geometry], model.spec)
-            found.append(backend.run(tensor, widths, margin=MOST_MARGIN))
+            found.append(backend.run(tensor, widths, margin=MAX_MARGIN))
     return found
 
 
@@ -126,7 +126,7 @@ def verify(
     read = {title: tuple(read_lines(decoder, emissions) for emissions in pair) for title, pair in pairs.items()}
     threshold = threshold_of(read[calibrating][1], read[calibrating][0])
     if threshold is None:
-        return f"verified: no threshold up to {MOST_MARGIN} catches every change on {calibrating}"
+        return f"verified: no threshold up to {MAX_MARGIN} catches every change on {calibrating}"
     words = [f"verified below {threshold:.2f}"]
     for title, (single, half) in read.items():
         again = [line.margin is not None and line.margin < threshold for line in half]

@@ -30,11 +30,11 @@ WARM_UP_SHARE = 0.1
 
 def noise_lines(count: int, widest: int, narrow: float) -> Iterator[Pixels]:
     """Yield ``count`` images 48 high: a share of ``narrow`` 40 to 320 wide, the others 321 to ``widest``, all alike."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(count):
-        width = int(chance.integers(40, 321) if chance.random() < narrow else chance.integers(321, widest + 1))
+        width = int(rng.integers(40, 321) if rng.random() < narrow else rng.integers(321, widest + 1))
         line = np.full((48, width, 3), 230, np.uint8)
-        line[8:40, chance.integers(0, width, width // 4)] = 30
+        line[8:40, rng.integers(0, width, width // 4)] = 30
         yield line
 
 

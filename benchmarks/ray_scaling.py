@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 LINES = Path(__file__).parents[1] / "tests" / "data" / "lines"
-MOST_LOSS = 0.10
+MAX_LOSS = 0.10
 BLOCK_ROWS = 256
 SAMPLE_S = 5.0
 WARM_UP_SHARE = 0.2
@@ -151,7 +151,7 @@ def rate(count: int, rounds: int, **options: Any) -> None:  # noqa: ANN401
         ratios = [ray[0] / one[0] for ray, one in zip(measured[name], measured["one process"], strict=True)]
         losses[name] = 1 - statistics.median(ratios)
         print(f"{name}: loss {losses[name]:+.1%} (per round: {', '.join(f'{1 - ratio:+.1%}' for ratio in ratios)})")
-    sys.exit(max(losses.values()) >= MOST_LOSS)
+    sys.exit(max(losses.values()) >= MAX_LOSS)
 
 
 def resident_mib() -> dict[str, float]:
@@ -257,7 +257,7 @@ def _report(killed: object, found: Counter[Any], count: int) -> None:
 @reading_options
 def resume(count: int, engine: str, kills: int, model_name: str, hpi_config: str | None) -> None:
     """Kill ``ocrhpi batch`` with all its processes again and again, then let it end; all rows must be there once."""
-    lines, chance = Lines(), random.Random(0)  # noqa: S311 - no secret
+    lines, rng = Lines(), random.Random(0)  # noqa: S311 - no secret
     with tempfile.TemporaryDirectory() as place:
         folder, output = Path(place) / "lines", Path(place) / "out"
         folder.mkdir()
@@ -267,7 +267,7 @@ def resume(count: int, engine: str, kills: int, model_name: str, hpi_config: str
         command += ["--engine", engine, "--model", model_name, "--rows_per_part", "64"]
         command += ["--hpi_config", hpi_config] if hpi_config else []
         for _ in range(kills):
-            _run_and_kill(command, output, chance)
+            _run_and_kill(command, output, rng)
             print(f"{len(list(output.glob('part-*')))} parts after a kill", flush=True)
         subprocess.run(command, check=True)  # noqa: S603 - our own command
         parts = sorted(output.glob("part-*"))
@@ -279,13 +279,13 @@ def resume(count: int, engine: str, kills: int, model_name: str, hpi_config: str
     sys.exit(wrong > 0 or len(rows) != count or len(found) != count)
 
 
-def _run_and_kill(command: list[str], output: Path, chance: random.Random) -> None:
+def _run_and_kill(command: list[str], output: Path, rng: random.Random) -> None:
     """Start it, and kill its whole process group a moment after it has written a part more."""
     before = len(list(output.glob("part-*")))
     with subprocess.Popen(command, start_new_session=True) as process:  # noqa: S603
         while process.poll() is None and len(list(output.glob("part-*"))) <= before:
             time.sleep(0.01)
-        time.sleep(chance.uniform(0, 3))
+        time.sleep(rng.uniform(0, 3))
         if process.poll() is None:
             for one in (*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)):
                 one.kill()

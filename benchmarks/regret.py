@@ -34,18 +34,18 @@ from ocrhpi.loader import find_model
 from ocrhpi.machine import describe_machine
 from ocrhpi.tuner import plan, tune
 from ocrhpi.tuning.calibration import load_calibration
-from ocrhpi.tuning.contestant import Contestant, Job, Rejected
 from ocrhpi.tuning.gate import compare, known_lines, passes
-from ocrhpi.tuning.question import Goal
+from ocrhpi.tuning.objective import Goal
+from ocrhpi.tuning.trial import Job, Rejected, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
     from ocrhpi.model import Model
+    from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.gate import ReadLine
     from ocrhpi.tuning.rows import GateResult
-    from ocrhpi.tuning.winners import Tuning
 
 POLICIES = ("identical", "no-loss")
 MODES = ("thorough", "quick")
@@ -60,14 +60,14 @@ class Runner:
 
     Attributes:
         setup: The setup.
-        contestant: Its process.
+        trial: Its process.
         gate: How it reads the shipped lines; None where it failed.
         reason: Why it failed; empty if it did not.
         reading: What it read on the shipped lines.
     """
 
-    setup: Setup
-    contestant: Contestant
+    setup: ExecutionPlan
+    trial: Trial
     gate: GateResult | None = None
     reason: str = ""
     reading: list[ReadLine] = field(default_factory=list)
@@ -75,16 +75,16 @@ class Runner:
     @property
     def ms(self) -> float:
         """Milliseconds per line over all calls so far, first sight included."""
-        return statistics.fmean(self.contestant.samples)
+        return statistics.fmean(self.trial.samples)
 
     def attempt(self, calls: range) -> None:
         """Read these calls of the stream."""
         try:
             for number in calls:
-                self.contestant.time_round(number, None)
+                self.trial.time_round(number, None)
         except Rejected as error:
             self.reason = str(error)
-            self.contestant.close()
+            self.trial.close()
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,10 @@ class Study:
         """Return an outcome for each policy and mode."""
         tunings = {(policy, mode): self._tuned(policy, mode) for policy in POLICIES for mode in MODES}
         planned = plan(self.model, read_hpi_config({"objective": self.goal}), "cpu")
-        baseline = planned.entrants.baseline
+        baseline = planned.grid.baseline
         winners = [tuning.setups[0] for tuning in tunings.values()]
         with self._stack:
-            for setup in (baseline, *planned.entrants.candidates, *winners):
+            for setup in (baseline, *planned.grid.candidates, *winners):
                 if setup.name not in self.runners:
                     self._start(setup)
             shipped = self._gates(baseline)
@@ -162,28 +162,28 @@ class Study:
         _say(f"{self.model.name}, {self.goal}, {policy}: {mode} tuning")
         return tune(plan(self.model, config, "cpu"), quick=mode == "quick")
 
-    def _start(self, setup: Setup) -> None:
+    def _start(self, setup: ExecutionPlan) -> None:
         _say(f"{self.model.name}, {self.goal}: {setup.name}")
-        contestant = Contestant(setup, self.job, len(self.runners))
-        runner = self.runners[setup.name] = Runner(setup, contestant)
-        self._stack.callback(contestant.close)
+        trial = Trial(setup, self.job, len(self.runners))
+        runner = self.runners[setup.name] = Runner(setup, trial)
+        self._stack.callback(trial.close)
         try:
-            contestant.start(None)
-            contestant.read_to(len(load_calibration(self.folder).lines), None)
+            trial.start(None)
+            trial.read_to(len(load_calibration(self.folder).lines), None)
         except Rejected as error:
             runner.reason = str(error)
-            contestant.close()
+            trial.close()
             return
         runner.attempt(range(_FIRST_CALLS))
 
-    def _gates(self, baseline: Setup) -> list[Runner]:
+    def _gates(self, baseline: ExecutionPlan) -> list[Runner]:
         """Judge by the shipped lines, each setup in another process; return those that run."""
         calibration = load_calibration()
         lines = known_lines(((line.name, line.text) for line in calibration.lines), self.model.labels)
         running = [runner for runner in self.runners.values() if not runner.reason and self._counts(runner)]
         job = Job(self.model, None, None, self.goal, _CALL, self.job.logs / "gates")
         for number, runner in enumerate(running):
-            judge = Contestant(runner.setup, job, number)
+            judge = Trial(runner.setup, job, number)
             try:
                 judge.start(None)
                 judge.read_to(len(lines), None)
@@ -200,10 +200,10 @@ class Study:
 
     def _counts(self, runner: Runner) -> bool:
         """Whether it is normal mode, or quick enough to be the best under some policy, or near it."""
-        lossless = [one.ms for one in self.runners.values() if one.setup.same_text and not one.reason]
+        lossless = [one.ms for one in self.runners.values() if one.setup.lossless and not one.reason]
         return runner is next(iter(self.runners.values())) or runner.ms <= self.near * min(lossless)
 
-    def _near(self, running: Sequence[Runner], winners: Sequence[Setup]) -> list[Runner]:
+    def _near(self, running: Sequence[Runner], winners: Sequence[ExecutionPlan]) -> list[Runner]:
         names = {setup.name for setup in winners}
         for policy in POLICIES:
             able = [runner for runner in running if _able(runner, policy)]
@@ -219,11 +219,13 @@ class Study:
                 if not runner.reason:
                     runner.attempt(range(start, min(start + _TURN, self.calls)))
 
-    def _outcome(self, key: tuple[str, str], tuning: Tuning, baseline: Setup, kept: Sequence[Runner]) -> Outcome:
+    def _outcome(
+        self, key: tuple[str, str], tuning: Tuning, baseline: ExecutionPlan, kept: Sequence[Runner]
+    ) -> Outcome:
         policy, mode = key
         winner, normal = self.runners[tuning.setups[0].name], self.runners[baseline.name]
         best = min((runner for runner in kept if _able(runner, policy)), key=lambda runner: runner.ms)
-        own = zip(normal.contestant.reading, winner.contestant.reading, strict=True)
+        own = zip(normal.trial.reading, winner.trial.reading, strict=True)
         first = slice(_FIRST_CALLS)
         return Outcome(
             model=self.model.name,
@@ -234,8 +236,7 @@ class Study:
             winner=winner.setup.name,
             best=best.setup.name,
             regret=1 - best.ms / winner.ms,
-            over_normal=statistics.fmean(normal.contestant.samples[first])
-            / statistics.fmean(winner.contestant.samples[first]),
+            over_normal=statistics.fmean(normal.trial.samples[first]) / statistics.fmean(winner.trial.samples[first]),
             changed=sum(one.text != other.text for one, other in own),
         )
 
@@ -246,7 +247,7 @@ class Study:
                 "name": runner.setup.name,
                 "reason": runner.reason,
                 "gate": runner.gate and runner.gate.model_dump(mode="json"),
-                "ms_per_line": runner.contestant.samples,
+                "ms_per_line": runner.trial.samples,
             }
             for runner in self.runners.values()
         ]

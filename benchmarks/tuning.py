@@ -28,17 +28,17 @@ from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import find_model
 from ocrhpi.predictor import Predictor
 from ocrhpi.tuner import find_or_tune, plan, tune
+from ocrhpi.tuning.cache import save
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.rows import PROMISED_LINES
 from ocrhpi.tuning.stream import LineStream
-from ocrhpi.tuning.winners import save
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.statistic import Ratio
-    from ocrhpi.tuning.winners import Tuning
 
 _HIT = """
 import sys, time
@@ -88,7 +88,7 @@ def repeat(name: str, times: int, budget: float, again: float, output: Path) -> 
     """Tune again and again, every second time beside a busy loop on one core."""
     model = find_model(name)
     planned = plan(model, read_hpi_config({"budget_s": budget}))
-    winners: list[Setup] = []
+    winners: list[ExecutionPlan] = []
     for number in range(times):
         noisy = bool(number % 2)
         with _busy_loop(noisy):
@@ -134,12 +134,12 @@ def promise(folder: Path, name: str, accuracy: str, budget: float, lines: int, c
     print(f"use / promise: {lines / seconds / promised:.2f}")
 
 
-def _against_normal_mode(winner: Setup, name: str, budget: float) -> Ratio | None:
+def _against_normal_mode(winner: ExecutionPlan, name: str, budget: float) -> Ratio | None:
     planned = plan(find_model(name), read_hpi_config({"budget_s": budget}))
-    if winner == planned.entrants.baseline:
+    if winner == planned.grid.baseline:
         return None
-    alone = replace(planned.entrants, candidates=(winner,), left_out=())  # type: ignore[arg-type]  # a split runs, too
-    tuning: Tuning = tune(replace(planned, entrants=alone))
+    alone = replace(planned.grid, candidates=(winner,), left_out=())  # type: ignore[arg-type]  # a split runs, too
+    tuning: Tuning = tune(replace(planned, grid=alone))
     number = next(number for number, row in enumerate(tuning.rows) if row.candidate == winner)
     return tuning.choice.ratios[number]
 

@@ -1,6 +1,6 @@
 """ocrhpi: PaddleOCR text recognition as fast as the machine allows, with proof that it reads the same text.
 
-`TextRecognition` is the PaddleOCR-compatible door; `load_predictor` the native one. Names are loaded on first
+`TextRecognition` is the PaddleOCR-compatible facade; `load_predictor` the native one. Names are loaded on first
 use, so that ``import ocrhpi`` loads neither an engine nor OpenCV.
 """
 

@@ -10,8 +10,8 @@ from ocrhpi.backends.registry import backend_specs, create_backend
 from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.errors import OptionError, OutputError
 from ocrhpi.export.exporter import GraphForm, can_export, export_model
-from ocrhpi.precision.graphs import lowered_model
-from ocrhpi.precision.plan import LOWERED
+from ocrhpi.quantization.graphs import lowered_model
+from ocrhpi.quantization.plan import LOWERED
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.split import SplitReader
 from ocrhpi.reading.verified import VerifiedReader
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
     from ocrhpi.model import Model
     from ocrhpi.reading.base import LineReader
     from ocrhpi.values import GraphPrecision, Head
@@ -33,7 +33,7 @@ UNMEASURED_BATCH_SIZE = 8
 """Lines a call for those who read many, where no tuning has said how many. The text does not depend on it."""
 
 
-def open_reader(model: Model, setup: Setup, *, cache_dir: Path | str | None = None) -> LineReader:
+def open_reader(model: Model, setup: ExecutionPlan, *, cache_dir: Path | str | None = None) -> LineReader:
     """Make ``setup`` ready to read; the reader owns its engines.
 
     Args:
@@ -85,7 +85,7 @@ def _open_engine(
     return EngineReader(model, engine, batching=candidate.batching, batch_size=candidate.batch_size, ladder=ladder)
 
 
-def export_graphs(model: Model, setup: Setup, *, cache_dir: Path | str | None = None) -> None:
+def export_graphs(model: Model, setup: ExecutionPlan, *, cache_dir: Path | str | None = None) -> None:
     """Export the graphs that ``setup`` runs, where they are not cached; opens no engine for reading.
 
     Raises:
@@ -97,7 +97,7 @@ def export_graphs(model: Model, setup: Setup, *, cache_dir: Path | str | None = 
         _with_graph(model, candidate, cache_dir)
 
 
-def _engines(setup: Setup, model: Model) -> Iterator[Candidate]:
+def _engines(setup: ExecutionPlan, model: Model) -> Iterator[Candidate]:
     """Yield the candidates of one engine each that a setup is made of."""
     for one in (setup.low, setup.full) if isinstance(setup, Verified) else (setup,):
         candidate = _for_one_width(one, model)

@@ -13,7 +13,7 @@ from ocrhpi.values import LARGEST_SIZE, Batching, Head
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Candidate", "Setup", "Verified"]
+__all__ = ["Candidate", "ExecutionPlan", "Verified"]
 
 _BATCHING_RANK = {"exact": 0, "masked": 1, "split": 2, "rounded": 3, "natural": 3}
 _VERIFIED_RANK = 10
@@ -89,14 +89,14 @@ class Candidate(Options):
         return " ".join(filter(None, dict.fromkeys(self.kind)))
 
     @property
-    def same_widths(self) -> bool:
+    def lossless_batching(self) -> bool:
         """Whether the network sees each line as it does in normal mode: padded to the same width, or as if it were."""
         return self.batching in _LOSSLESS
 
     @property
-    def same_text(self) -> bool:
+    def lossless(self) -> bool:
         """Whether it computes what normal mode does, up to the rounding of FP32, so that the text should be equal."""
-        return self.same_widths and self.precision == "fp32"
+        return self.lossless_batching and self.precision == "fp32"
 
     @property
     def complexity(self) -> int:
@@ -111,7 +111,7 @@ class Verified(Options):
     Attributes:
         low: Reads every line.
         full: Reads those again that ``low`` would have read as another text within ``threshold``.
-        threshold: Margin of probability, see `ocrhpi.recognition.doubt`.
+        threshold: Margin of probability, see `ocrhpi.recognition.near_ties`.
         break_even: Share of lines read again, each weighed by its width, from which on ``full`` alone is quicker.
         read_again: Share of the width of the calibration lines that was read again; None where a person wrote the pair.
         largest_change: Largest margin of a calibration line whose text ``low`` changed, likewise.
@@ -135,7 +135,7 @@ class Verified(Options):
         return "+".join(dict.fromkeys((self.low.precision, self.full.precision)))
 
     @property
-    def same_text(self) -> bool:
+    def lossless(self) -> bool:
         """Texts should be equal, but scores are those of the low precision."""
         return False
 
@@ -145,7 +145,7 @@ class Verified(Options):
         return _VERIFIED_RANK + self.low.complexity + self.full.complexity
 
 
-Setup: TypeAlias = Candidate | Verified
+ExecutionPlan: TypeAlias = Candidate | Verified
 """Anything that can be measured and run."""
 
 

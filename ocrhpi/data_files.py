@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MOST_BYTES", "read_bounded", "read_json"]
+__all__ = ["MAX_BYTES", "read_bounded", "read_json"]
 
-MOST_BYTES = 64 << 20
+MAX_BYTES = 64 << 20
 """No file of data is longer; the largest that is known, a graph in JSON, has 2 MiB."""
 
-_MOST_MARKS = 2_000_000  # each makes an object of some 100 bytes at most; a graph in JSON has 200,000
+_MAX_MARKS = 2_000_000  # each makes an object of some 100 bytes at most; a graph in JSON has 200,000
 
 
 def read_bounded(path: Path) -> bytes:
@@ -21,12 +21,12 @@ def read_bounded(path: Path) -> bytes:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is longer than `MOST_BYTES`, or its name holds a NUL.
+        ValueError: It is longer than `MAX_BYTES`, or its name holds a NUL.
     """
     with path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)  # of a device, no size tells how much would come
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"longer than {MOST_BYTES >> 20} MiB, which no file of this kind is")
+        data = file.read(MAX_BYTES + 1)  # of a device, no size tells how much would come
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"longer than {MAX_BYTES >> 20} MiB, which no file of this kind is")
     return data
 
 
@@ -37,8 +37,8 @@ def read_json(data: bytes | str) -> Any:  # noqa: ANN401 - JSON
         ValueError: It is no JSON, or holds more than a file of data does; a phrase.
     """
     marks = sum(data.count(mark.encode()) if isinstance(data, bytes) else data.count(mark) for mark in "[{,")
-    if marks > _MOST_MARKS:
-        raise ValueError(f"more than {_MOST_MARKS} values")
+    if marks > _MAX_MARKS:
+        raise ValueError(f"more than {_MAX_MARKS} values")
     try:
         return json.loads(data)
     except RecursionError as error:

@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 
-_MOST_INPUTS = 4  # that a message names
+_MAX_INPUTS = 4  # that a message names
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -331,9 +331,9 @@ class BackendError(OcrhpiError, RuntimeError):
         if self.inputs:
             return
         self.inputs = tuple(inputs)
-        left = len(self.inputs) - _MOST_INPUTS
+        left = len(self.inputs) - _MAX_INPUTS
         more = f" and {left} more" if left > 0 else ""
-        self.args = (f"{self.args[0]} It was reading {', '.join(self.inputs[:_MOST_INPUTS])}{more}.",)
+        self.args = (f"{self.args[0]} It was reading {', '.join(self.inputs[:_MAX_INPUTS])}{more}.",)
 
 
 class UnknownBackend(BackendError, ValueError):
@@ -389,8 +389,8 @@ class BackendClosed(BackendError):
 
     def __init__(self, backend: str, state: str) -> None:
         cures = {"new": "call open() first", "closed": "make a new one; a closed backend stays closed"}
-        cure = cures.get(state, "load the model after the fork, or start processes with 'spawn' or 'forkserver'")
-        super().__init__(backend, f"run() needs an open backend, this one is {state}: {cure}")
+        hint = cures.get(state, "load the model after the fork, or start processes with 'spawn' or 'forkserver'")
+        super().__init__(backend, f"run() needs an open backend, this one is {state}: {hint}")
 
 
 class BatchError(BackendError, ValueError):

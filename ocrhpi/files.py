@@ -45,7 +45,7 @@ _log = logging.getLogger("ocrhpi")
 _BLOCK = 1 << 20
 _TEMPORARY = re.compile(r"\..*\.(?P<world>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.tmp", re.DOTALL)
 _HIDDEN = re.compile(r"\..*\.tmp", re.DOTALL)
-_MOST_STEM = 40  # characters: a name may have 255 bytes
+_MAX_STEM = 40  # characters: a name may have 255 bytes
 _OLD_S = 3600.0  # nothing is written for so long
 _PREFIX = "ocrhpi-"
 _OWNER = ".ocrhpi-owner"  # in a temporary folder: locked as long as its owner lives
@@ -106,7 +106,7 @@ def scratch_file(path: Path) -> Iterator[Path]:
     """Yield a name in the folder of ``path`` that only this caller has; what is there at the end is removed."""
     _sweep_once(path.parent)
     owner = f"{_world()}-{os.getpid()}-{secrets.token_hex(4)}"
-    temporary = path.with_name(f".{path.name[:_MOST_STEM]}.{owner}.tmp")
+    temporary = path.with_name(f".{path.name[:_MAX_STEM]}.{owner}.tmp")
     try:
         yield temporary
     finally:

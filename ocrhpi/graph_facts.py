@@ -50,14 +50,14 @@ PRECISION_KEY = "precision"
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MAX_VARINT_BYTES = 10
-_MOST_FIELDS = 1_000_000  # of one message; graphs have some thousand nodes
+_MAX_FIELDS = 1_000_000  # of one message; graphs have some thousand nodes
 _GRAPH, _METADATA_PROPS = 7, 14  # of ModelProto
 _NODE, _INITIALIZER, _INPUT, _OUTPUT = 1, 5, 11, 12  # of GraphProto
 _NODE_TYPE, _TENSOR_NAME, _EXTERNAL_DATA = 4, 8, 13  # of NodeProto and TensorProto
 _BLOCK, _VARIABLE, _OPERATOR, _OPERATOR_TYPE, _LOD_TENSOR = 1, 3, 4, 3, 3  # of ProgramDesc and what it holds
 _PERSISTABLE = 3  # of VarDesc
 _RANK = 4
-_MOST_NODES = 12  # from the output back to the layer that makes the classes
+_MAX_NODES = 12  # from the output back to the layer that makes the classes
 _PASSED_ON = ("Softmax", "LogSoftmax", "Identity", "Cast", "Dropout", "Transpose", "Squeeze", "Reshape", "Flatten")
 
 _FAULTS = (ValueError, LookupError, TypeError, AttributeError, RecursionError, StopIteration)  # of damaged files
@@ -301,7 +301,7 @@ def _classes_by_weights(
     for node in _repeated(graph, _NODE):
         made_by = _text(node, _NODE_TYPE), [_decoded(name) for name in _repeated(node, 1)]
         makers.update({_decoded(name): made_by for name in _repeated(node, 2)})
-    for _ in range(_MOST_NODES):
+    for _ in range(_MAX_NODES):
         if output not in makers:
             break
         kind, inputs = makers[output]
@@ -351,7 +351,7 @@ def _decoded(value: Any) -> str:  # noqa: ANN401 - an int or a message
 def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
     """Yield number and value of every field: an int, or the bytes of what has a length, which are not copied."""
     position, end = 0, len(data)
-    for _ in range(_MOST_FIELDS):
+    for _ in range(_MAX_FIELDS):
         if position >= end:
             return
         key, position = _varint(data, position)
@@ -371,12 +371,12 @@ def _fields(data: memoryview) -> Iterator[tuple[int, Any]]:
             position += 4 if wire_type == _FIXED32 else 8
         else:
             raise ValueError(f"wire type {wire_type} at byte {position}")
-    raise ValueError(f"more than {_MOST_FIELDS} fields")
+    raise ValueError(f"more than {_MAX_FIELDS} fields")
 
 
 def _packed(data: memoryview) -> list[int]:
     values, position = [], 0
-    if len(data) > _MOST_FIELDS:
+    if len(data) > _MAX_FIELDS:
         raise ValueError(f"a list of {len(data)} bytes")
     while position < len(data):
         value, position = _varint(data, position)

@@ -15,7 +15,7 @@ from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import OptionError, nearest
 from ocrhpi.options import Options, Threads, parse_options
 from ocrhpi.paddlex_options import backend_options
-from ocrhpi.tuning.question import Accuracy, Goal
+from ocrhpi.tuning.objective import Accuracy, Goal
 from ocrhpi.values import Batching, Head
 from ocrhpi.yaml_files import read_yaml
 
@@ -49,7 +49,7 @@ class HpiConfig(Options):
         backend_config: Its options, in PaddleX's names or its own. With ``auto_config`` all its candidates get them.
         auto_paddle2onnx: Export Paddle models for the engines that run ONNX. False: only what is ONNX already.
         model_name: Official name of the model that this is for; ``pdx_model_name`` is the same.
-        device_type: ``cpu``, ``gpu`` and the like; None takes the door's ``device``.
+        device_type: ``cpu``, ``gpu`` and the like; None takes that of the call.
         device_id: Number among the devices of that type.
         hpi_info: Accepted because PaddleX writes it, and not used: what it tells is measured here.
         objective: ``throughput``, lines per second, or ``latency``, milliseconds per line.
@@ -115,8 +115,8 @@ class HpiConfig(Options):
             return None
         return str(parse_device(self.device_type if self.device_id is None else f"{self.device_type}:{self.device_id}"))
 
-    def question_options(self) -> dict[str, Any]:
-        """Return what `ocrhpi.tuning.question.Question` takes."""
+    def objective_options(self) -> dict[str, Any]:
+        """Return what `ocrhpi.tuning.objective.Objective` takes."""
         return {
             "goal": self.objective,
             "max_latency_ms": self.max_latency_ms,

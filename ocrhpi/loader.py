@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
     from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.model import Model
     from ocrhpi.reading.base import LineReader
-    from ocrhpi.tuning.progress import Watcher
+    from ocrhpi.tuning.progress import OnProgress
     from ocrhpi.values import Batching, Head
 
 __all__ = [
@@ -60,8 +60,8 @@ def find_model(source: ModelSource | Path | str, *, sources: Sequence[str] | Non
     return load_model(source)
 
 
-def open_predictor(options: ReadingOptions, watcher: Watcher = lambda _: None) -> Predictor:
-    """Find the model and open what is to read it: all doors go through here.
+def open_predictor(options: ReadingOptions, on_progress: OnProgress = lambda _: None) -> Predictor:
+    """Find the model and open what is to read it: every entry point goes through here.
 
     In high-performance mode that is what reads fastest on this machine, which is measured if need be. If the winner
     cannot be loaded or fails later, the next in the order of the tuning reads on, down to normal mode. That also reads
@@ -69,7 +69,7 @@ def open_predictor(options: ReadingOptions, watcher: Watcher = lambda _: None) -
 
     Args:
         options: What is to read.
-        watcher: Is told of every step of a tuning.
+        on_progress: Is told of every step of a tuning.
 
     Raises:
         OcrhpiError: Any leaf of `ModelError`, `BackendError` or `OptionError`.
@@ -83,8 +83,8 @@ def open_predictor(options: ReadingOptions, watcher: Watcher = lambda _: None) -
     from ocrhpi.tuner import made_before, plan, tuning_or_none  # noqa: PLC0415 - normal mode does without
 
     planned = plan(model, config, options.device)
-    tuning = tuning_or_none(planned, watcher) if config.tuned is None else made_before(planned, config.tuned)
-    setups = [planned.entrants.baseline] if tuning is None else tuning.setups
+    tuning = tuning_or_none(planned, on_progress) if config.tuned is None else made_before(planned, config.tuned)
+    setups = [planned.grid.baseline] if tuning is None else tuning.setups
     return Predictor(FallbackReader([(setup.name, _opener(model, setup, config)) for setup in setups]))
 
 
@@ -134,7 +134,7 @@ def load_high_performance(
     *,
     device: str | None = None,
     hpi_config: HpiConfig | Mapping[str, Any] | Path | str | None = None,
-    watcher: Watcher = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
     **facts: Any,  # noqa: ANN401 - validated by ModelSource
 ) -> Predictor:
     """Find the model and what reads it fastest on this machine, measuring that if need be; return its predictor.
@@ -144,14 +144,14 @@ def load_high_performance(
         model_dir: Directory of an exported model, or a bare ONNX file.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None takes a GPU that can be used, else the CPU.
         hpi_config: See `ocrhpi.hpi_config.HpiConfig`: a mapping, the path of a YAML file or of a tuning, or None.
-        watcher: Is told of every step of a tuning.
+        on_progress: Is told of every step of a tuning.
         **facts: As for `load_predictor`.
 
     Raises:
         OcrhpiError: Any leaf of `ModelError`, `BackendError` or `OptionError`.
     """
     options = reading_options(model_name, model_dir, hpi_config=hpi_config, device=device, **facts)
-    return open_predictor(options, watcher)
+    return open_predictor(options, on_progress)
 
 
 def batch_size_of(options: ReadingOptions) -> int | None:
@@ -199,5 +199,5 @@ def _forced(config: HpiConfig, device: str | None) -> Candidate:
     )
 
 
-def _opener(model: Model, setup: Setup, config: HpiConfig) -> Callable[[], LineReader]:
+def _opener(model: Model, setup: ExecutionPlan, config: HpiConfig) -> Callable[[], LineReader]:
     return partial(open_reader, model, setup, cache_dir=config.cache_dir)

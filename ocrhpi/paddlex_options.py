@@ -1,6 +1,6 @@
 """PaddleX's spellings of engine options, translated into the options of our backends.
 
-PaddleX has one set of keys for each engine, and PaddleOCR's door has a third of them again as keywords. What has no
+PaddleX has one set of keys for each engine, and PaddleOCR's facade has a third of them again as keywords. What has no
 counterpart here is refused with the reason; PaddleX itself drops the keys it does not know.
 """
 
@@ -44,7 +44,7 @@ def paddle_options(
     cpu_threads: int | None = None,
     mkldnn_cache_capacity: int | None = None,
 ) -> dict[str, Any]:
-    """Translate the keywords of PaddleOCR's door into options of the backend ``paddle``.
+    """Translate the keywords of PaddleOCR's facade into options of the backend ``paddle``.
 
     Args:
         engine_config: PaddleX's keys, flat or in a bucket ``paddle_static``; they win over the keywords.
@@ -65,7 +65,7 @@ def paddle_options(
 
 
 def engine_options(engine: str, engine_config: Mapping[str, Any] | None, cpu_threads: int | None) -> dict[str, Any]:
-    """Return the options of another engine: its own, flat or in a bucket of its name, and the door's thread count.
+    """Return the options of another engine: its own, flat or in a bucket of its name, and the facade's thread count.
 
     Raises:
         OptionError: The bucket is no mapping.

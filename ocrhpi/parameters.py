@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["check_parameters", "check_part"]
 
 _BEGINNING, _LEVEL, _DESCRIPTION = struct.Struct("<IQ"), struct.Struct("<Q"), struct.Struct("<Ii")
-_MOST_LEVELS = 16
+_MAX_LEVELS = 16
 _LONGEST_DESCRIPTION = 1024
-_MOST_TENSORS = 100_000
+_MAX_TENSORS = 100_000
 _DATA_TYPE, _SIZE, _SIZES = 0x08, 0x10, 0x12  # tags of data_type, dims, and dims that are packed
 _MORE = 0x80  # of the bytes of a number
 _BYTES = {  # data_type -> of one number
@@ -104,7 +104,7 @@ def _walk(file: Path) -> tuple[int, int] | None:
             if position > len(data):
                 problem = f"is {_bytes(position - len(data))} shorter than its headers say; {_CURE}"
                 raise ModelFormatError(file, "parameters", problem)
-            if tensors > _MOST_TENSORS:
+            if tensors > _MAX_TENSORS:
                 return None
     return tensors, numbers
 
@@ -113,7 +113,7 @@ def _described(data: mmap.mmap, position: int) -> tuple[int, bytes]:
     """Return where the numbers of a tensor begin, and its description."""
     _, levels = _BEGINNING.unpack_from(data, position)
     position += _BEGINNING.size
-    if levels > _MOST_LEVELS:
+    if levels > _MAX_LEVELS:
         raise ValueError(f"{levels} levels")
     for _ in range(levels):
         position += _LEVEL.size + _LEVEL.unpack_from(data, position)[0]

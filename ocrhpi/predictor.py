@@ -1,4 +1,4 @@
-"""Walk A: `Predictor` reads text lines from whatever holds them."""
+"""The recognition pipeline: `Predictor` reads text lines from whatever holds them."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from ocrhpi.errors import OptionError, UnreadableInput
 from ocrhpi.files import replacing, told_as_output
 from ocrhpi.output import json_text, writable
-from ocrhpi.pictures import captioned
 from ocrhpi.save_names import SaveNames
+from ocrhpi.visualize import captioned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ StrPath: TypeAlias = Path | str
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 _OTHER_IMAGE_SUFFIXES = (".gif", ".pbm", ".pgm", ".ppm", ".pnm", ".dib", ".ras", ".sr", ".jp2", ".avif", ".heic")
-_MOST_STEM_BYTES = 200  # file systems allow 255 for a name; page, number and "_res.json" come on top
+_MAX_STEM_BYTES = 200  # file systems allow 255 for a name; page, number and "_res.json" come on top
 _UNSAFE = re.compile(r'[\x00-\x1f<>:"/\\|?*]+')
 
 
@@ -229,7 +229,7 @@ def _file_name(input_path: str) -> str:
 def _shortened(stem: str) -> str:
     # "surrogateescape" is how Python holds the bytes of a file name that are not text.
     content = stem.encode("utf-8", "surrogateescape")
-    return stem if len(content) <= _MOST_STEM_BYTES else content[:_MOST_STEM_BYTES].decode("utf-8", "ignore")
+    return stem if len(content) <= _MAX_STEM_BYTES else content[:_MAX_STEM_BYTES].decode("utf-8", "ignore")
 
 
 def _names_file(path: Path, suffixes: tuple[str, ...]) -> bool:

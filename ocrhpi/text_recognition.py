@@ -1,4 +1,4 @@
-"""The PaddleOCR-compatible door: `TextRecognition`, thin over `ocrhpi.loader`."""
+"""The PaddleOCR-compatible facade: `TextRecognition`, thin over `ocrhpi.loader`."""
 
 from __future__ import annotations
 
@@ -105,9 +105,9 @@ class TextRecognition:
             from ocrhpi.display.live import watching  # noqa: PLC0415 - normal mode does without
 
             configured = _hpi_config(hpi_config, given)
-            with watching() as watcher:
+            with watching() as on_progress:
                 asked = reading_options(model_name, model_dir, device=device, hpi_config=configured, **facts)
-                self._predictor = open_predictor(asked, watcher)
+                self._predictor = open_predictor(asked, on_progress)
             return
         engine = _ENGINES.get(given.engine, given.engine) if given.engine else None
         asked = reading_options(
@@ -209,7 +209,7 @@ def _warn_of_idle_options(given: _DoorOptions, mode: str, others: tuple[str, ...
 
 
 def _hpi_config(hpi_config: Mapping[str, Any] | Path | str | None, given: _DoorOptions) -> HpiConfig:
-    """Read the configuration, from PaddleOCR's ``engine_config={"hpi": {...}}``, too; add the door's thread count."""
+    """Read the configuration, from PaddleOCR's ``engine_config={"hpi": {...}}``, too; add the facade's thread count."""
     bucket = (given.engine_config or {}).get("hpi")
     if bucket is not None and hpi_config is not None:
         raise OptionError("engine_config", "received a bucket 'hpi' together with hpi_config; keep one of them")

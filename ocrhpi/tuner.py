@@ -1,4 +1,4 @@
-"""Walk B: find out, on this machine, what reads a model's lines fastest without reading other text.
+"""The tuning pipeline: find out, on this machine, what reads a model's lines fastest without reading other text.
 
 `plan` says what would be measured and where the result belongs, `find_or_tune` returns the result, `tune` makes it.
 """
@@ -17,22 +17,22 @@ from ocrhpi.errors import OptionError, TuningError
 from ocrhpi.export.exporter import EXPORTER_VERSION
 from ocrhpi.machine import describe_machine, load_average
 from ocrhpi.options import parse_options
-from ocrhpi.tuning.calibration import calibration_digest, load_calibration
-from ocrhpi.tuning.candidates import default_device, list_candidates
-from ocrhpi.tuning.choose import choose
-from ocrhpi.tuning.key import differences, key_of
-from ocrhpi.tuning.progress import QUICK, THOROUGH, Budget
-from ocrhpi.tuning.question import Question
-from ocrhpi.tuning.winners import (
+from ocrhpi.tuning.cache import (
     TunedModel,
     Tuning,
+    cache_path,
     find,
     lock,
-    place_of,
     read_tuning,
     rounded_rows,
     save,
 )
+from ocrhpi.tuning.calibration import calibration_digest, load_calibration
+from ocrhpi.tuning.candidates import default_device, list_candidates
+from ocrhpi.tuning.choose import choose
+from ocrhpi.tuning.key import differences, key_of
+from ocrhpi.tuning.objective import Objective
+from ocrhpi.tuning.progress import QUICK, THOROUGH, Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.model import Model
-    from ocrhpi.tuning.candidates import CandidateList
-    from ocrhpi.tuning.progress import Watcher
+    from ocrhpi.tuning.candidates import Grid
+    from ocrhpi.tuning.progress import OnProgress
     from ocrhpi.tuning.rows import Row
 
 __all__ = ["Plan", "find_or_tune", "made_before", "plan", "tune", "tuning_or_none"]
@@ -59,8 +59,8 @@ class Plan:
         model: The model.
         config: What the user wants.
         device: Device of the candidates.
-        entrants: The candidates.
-        question: What the choice is made by.
+        grid: The candidates.
+        objective: What the choice is made by.
         key: What must be equal for a cached result to hold.
         path: File of the result.
     """
@@ -68,8 +68,8 @@ class Plan:
     model: Model
     config: HpiConfig
     device: str
-    entrants: CandidateList
-    question: Question
+    grid: Grid
+    objective: Objective
     key: dict[str, Any]
     path: Path
 
@@ -87,13 +87,13 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
     """
     machine = describe_machine()
     device = str(parse_device(config.device or device or _default_device(model, config, machine)))
-    question = parse_options(Question, config.question_options())
-    entrants = list_candidates(
+    objective = parse_options(Objective, config.objective_options())
+    grid = list_candidates(
         model,
         device,
-        question.goal,
-        accuracy=question.accuracy,
-        threads=question.threads,
+        objective.goal,
+        accuracy=objective.accuracy,
+        threads=objective.threads,
         grids=config.backend_configs,
         backend=config.backend,
         options=config.backend_options,
@@ -105,9 +105,9 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
     key = key_of(
         model=model.fingerprint,
         machine=machine,
-        engines=entrants.engines,
-        grid=entrants.digest,
-        question=question,
+        engines=grid.engines,
+        grid=grid.digest,
+        objective=objective,
         calibration=calibration_digest(config.calibration_dir),
         device=device,
         versions={"ocrhpi": ocrhpi.__version__, "exporter": EXPORTER_VERSION},
@@ -115,11 +115,11 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
     limits = config.model_dump(
         include={"backend", "backend_config", "backend_configs", "auto_paddle2onnx", "precision"},
     )
-    place = place_of(model, question, device, config.calibration_dir, limits=limits, cache_dir=config.cache_dir)
-    return Plan(model, config, device, entrants, question, key, place)
+    place = cache_path(model, objective, device, config.calibration_dir, limits=limits, cache_dir=config.cache_dir)
+    return Plan(model, config, device, grid, objective, key, place)
 
 
-def find_or_tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | None:
+def find_or_tune(planned: Plan, on_progress: OnProgress = lambda _: None) -> Tuning | None:
     """Return the cached tuning, or make one; of processes that ask at the same time one tunes, and all get its result.
 
     Returns:
@@ -150,7 +150,7 @@ def find_or_tune(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | N
         found = find(planned.path, planned.key, planned.model.path)
         if found.tuning is not None and _will_do(found.tuning, planned, asked):
             return found.tuning
-        tuning = tune(planned, watcher, quick=not thorough)
+        tuning = tune(planned, on_progress, quick=not thorough)
         if found.tuning is not None and found.tuning.passing:
             tuning = tuning.model_copy(update={"attempt": found.tuning.attempt + 1})
         if tuning.provisional:
@@ -184,14 +184,14 @@ def _faults(tuning: Tuning) -> str:
     return f"{first.candidate.name} failed ({first.reason.rstrip('.')}){more}"
 
 
-def tuning_or_none(planned: Plan, watcher: Watcher = lambda _: None) -> Tuning | None:
+def tuning_or_none(planned: Plan, on_progress: OnProgress = lambda _: None) -> Tuning | None:
     """Do as `find_or_tune`, but where nothing can be measured, since normal mode fails there, return None.
 
     High-performance mode must not be what keeps text from being read: its caller reads in normal mode, in its own
     process, and a warning says so.
     """
     try:
-        return find_or_tune(planned, watcher)
+        return find_or_tune(planned, on_progress)
     except TuningError as error:
         _log.warning("high-performance mode reads in normal mode: %s", error)
         return None
@@ -218,12 +218,12 @@ def made_before(planned: Plan, path: Path) -> Tuning:
     return tuning
 
 
-def tune(planned: Plan, watcher: Watcher = lambda _: None, *, quick: bool = False) -> Tuning:
+def tune(planned: Plan, on_progress: OnProgress = lambda _: None, *, quick: bool = False) -> Tuning:
     """Measure the candidates and choose, whatever is cached.
 
     Args:
         planned: What is measured.
-        watcher: Is told of every step.
+        on_progress: Is told of every step.
         quick: Measure a few candidates, those that have won on machines like this one, on few lines.
 
     Raises:
@@ -233,11 +233,11 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None, *, quick: bool = Fals
     from ocrhpi.tuning.measure import measure  # noqa: PLC0415
 
     start, load = time.monotonic(), load_average()
-    model, config, entrants = planned.model, planned.config, planned.entrants
+    model, config, grid = planned.model, planned.config, planned.grid
     # A low precision alone, where no text may change, needs verification, for which a quick look has no time.
-    quick = quick and (planned.question.accuracy != "identical" or any(one.same_text for one in entrants.likely))
+    quick = quick and (planned.objective.accuracy != "identical" or any(one.lossless for one in grid.likely))
     if quick:
-        entrants = replace(entrants, candidates=entrants.likely, left_out=())
+        grid = replace(grid, candidates=grid.likely, left_out=())
     calibration = load_calibration(config.calibration_dir)
     if calibration.skipped:
         _log.warning("calibration: %d images left out; the first: %s", len(calibration.skipped), calibration.skipped[0])
@@ -245,23 +245,23 @@ def tune(planned: Plan, watcher: Watcher = lambda _: None, *, quick: bool = Fals
     def measured() -> list[Row]:
         return measure(
             model,
-            entrants,
+            grid,
             calibration,
-            planned.question,
+            planned.objective,
             Budget(_QUICK_S if quick else config.budget_s),
             effort=QUICK if quick else THOROUGH,
             cache_dir=config.cache_dir,
-            watcher=watcher,
+            on_progress=on_progress,
         )
 
-    rows = rounded_rows(tuple(_once_more(measured, model, entrants.baseline.name)))
+    rows = rounded_rows(tuple(_once_more(measured, model, grid.baseline.name)))
     return Tuning(
         created=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         model=TunedModel.of(model),
-        question=planned.question,
+        objective=planned.objective,
         key=planned.key,
         quick=quick,
-        choice=choose(rows, planned.question),
+        choice=choose(rows, planned.objective),
         seconds=time.monotonic() - start,
         load=None if load is None else (load, load_average() or 0.0),
         rows=rows,
@@ -274,7 +274,7 @@ def _once_more(measured: Callable[[], list[Row]], model: Model, baseline: str, *
     Raises:
         TuningError: Normal mode does not run, or no process can be started.
     """
-    from ocrhpi.tuning.contestant import Rejected  # noqa: PLC0415 - as in `tune`
+    from ocrhpi.tuning.trial import Rejected  # noqa: PLC0415 - as in `tune`
 
     try:
         return measured()

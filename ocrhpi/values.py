@@ -97,7 +97,7 @@ class UnreadableLine:
 LARGEST_SIZE: Final = 10_000
 """Pixels of the height or width of a line, and lines of a fixed batch; beyond it a typing error asks for terabytes."""
 
-_MOST_NUMBERS = 1 << 28  # in the tensor of one batch of base width: 1 GiB
+_MAX_NUMBERS = 1 << 28  # in the tensor of one batch of base width: 1 GiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +142,8 @@ class InputSpec:
         if self.color not in ("BGR", "RGB", "GRAY"):  # not a set: it may be a list
             return f"color: received {self.color!r:.40}, expected BGR, RGB or GRAY"
         shape = (self.rows or 1, self.channels, self.height, self.stretch_width or self.base_width)
-        if math.prod(shape) > _MOST_NUMBERS:
-            return f"received {shape} for one batch, expected at most {_MOST_NUMBERS} numbers"
+        if math.prod(shape) > _MAX_NUMBERS:
+            return f"received {shape} for one batch, expected at most {_MAX_NUMBERS} numbers"
         return ""
 
 
@@ -161,7 +161,7 @@ class LineGeometry:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rivals:
+class NearTies:
     """Classes that were nearly as probable as the most probable one of their time step; K of them.
 
     Attributes:
@@ -177,7 +177,7 @@ class Rivals:
     margins: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, probabilities: Probabilities, probs: npt.NDArray[np.float32], margin: float) -> Rivals:
+    def of(cls, probabilities: Probabilities, probs: npt.NDArray[np.float32], margin: float) -> NearTies:
         """Find the classes that are less probable than the first, of probability ``probs``, by less than ``margin``.
 
         Only time steps with 2 p - 1 < margin are looked into: elsewhere what p leaves to the others is too little.
@@ -194,10 +194,10 @@ class Rivals:
             margins=distances[places, classes],
         )
 
-    def before(self, row: int) -> Rivals:
+    def before(self, row: int) -> NearTies:
         """Return those in the rows before ``row``."""
         count = int(np.searchsorted(self.rows, row))
-        return Rivals(self.rows[:count], self.steps[:count], self.classes[:count], self.margins[:count])
+        return NearTies(self.rows[:count], self.steps[:count], self.classes[:count], self.margins[:count])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,13 +208,13 @@ class Emissions:
         indices: (N, T), int32, class indices; 0 is the CTC blank.
         probs: (N, T), float32, probability of that class.
         steps: (N,), int32, how many time steps of each line are its own; those after are blank. None: all are.
-        rivals: Classes that were nearly as probable; None if they were not looked for.
+        near_ties: Classes that were nearly as probable; None if they were not looked for.
     """
 
     indices: npt.NDArray[np.int32]
     probs: npt.NDArray[np.float32]
     steps: npt.NDArray[np.int32] | None = None
-    rivals: Rivals | None = None
+    near_ties: NearTies | None = None
 
     @classmethod
     def from_probabilities(cls, probabilities: Probabilities, *, margin: float = 0.0) -> Emissions:
@@ -224,12 +224,12 @@ class Emissions:
 
         Args:
             probabilities: The output.
-            margin: Also find the rivals that are less probable by less than this; 0 looks for none.
+            margin: Also find the near-ties that are less probable by less than this; 0 looks for none.
         """
         indices = probabilities.argmax(axis=-1)
         probs = np.take_along_axis(probabilities, indices[..., None], axis=-1)[..., 0]
-        rivals = Rivals.of(probabilities, probs, margin) if margin else None
-        return cls(indices.astype(np.int32), probs, rivals=rivals)
+        near_ties = NearTies.of(probabilities, probs, margin) if margin else None
+        return cls(indices.astype(np.int32), probs, near_ties=near_ties)
 
     @property
     def finite(self) -> bool:
@@ -241,8 +241,8 @@ class Emissions:
         if len(self.indices) == lines:
             return self
         steps = None if self.steps is None else self.steps[:lines]
-        rivals = None if self.rivals is None else self.rivals.before(lines)
-        return Emissions(self.indices[:lines], self.probs[:lines], steps, rivals)
+        near_ties = None if self.near_ties is None else self.near_ties.before(lines)
+        return Emissions(self.indices[:lines], self.probs[:lines], steps, near_ties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,7 @@ class TextLine:
         score: Mean probability of the emitted characters, 0.0 for an empty text.
         word_boxes: Words and their columns, if they were asked for.
         margin: By which margin of probability it would have read as another text, if that was asked for; see
-            `ocrhpi.recognition.doubt`.
+            `ocrhpi.recognition.near_ties`.
     """
 
     text: str

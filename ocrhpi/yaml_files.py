@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["DEEPEST", "MOST_NODES", "read_yaml"]
+__all__ = ["DEEPEST", "MAX_NODES", "read_yaml"]
 
-MOST_NODES: Final = 250_000
+MAX_NODES: Final = 250_000
 """Scalars, lists and mappings, with those that aliases repeat; long text counts as several. The largest vocabulary has
 20,000, a thorough tuning less than 100,000."""
 
@@ -25,7 +25,7 @@ DEEPEST: Final = 100
 _CHARACTERS = 64  # of text that count as one node
 _LONGEST = 100  # characters of a number or date
 _LARGEST = 1 << 63  # which no setting reaches; and larger keys can be made to have one and the same hash
-_MOST_DIRECTIVES = 10  # libyaml compares each with all
+_MAX_DIRECTIVES = 10  # libyaml compares each with all
 _LINE_ENDS = "\n\r\x85\u2028\u2029"
 
 _TAG = "tag:yaml.org,2002:"
@@ -44,8 +44,8 @@ def read_yaml(data: bytes) -> Any:  # noqa: ANN401 - YAML
     import yaml  # noqa: PLC0415 - `import ocrhpi` is light
 
     text = data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
-    if sum(text.count(f"{end}%") for end in _LINE_ENDS) > _MOST_DIRECTIVES:
-        raise ValueError(f"more than {_MOST_DIRECTIVES} directives")
+    if sum(text.count(f"{end}%") for end in _LINE_ENDS) > _MAX_DIRECTIVES:
+        raise ValueError(f"more than {_MAX_DIRECTIVES} directives")
     try:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
         try:
@@ -205,8 +205,8 @@ class _Builder:
 
     def _count(self, event: Any, nodes: int) -> None:  # noqa: ANN401
         self._nodes += nodes
-        if self._nodes > MOST_NODES:
-            raise _fault(event, f"more than {MOST_NODES} values, with those that aliases repeat")
+        if self._nodes > MAX_NODES:
+            raise _fault(event, f"more than {MAX_NODES} values, with those that aliases repeat")
 
 
 def _mappings(event: Any, value: Any) -> list[Mapping[Any, Any]]:  # noqa: ANN401

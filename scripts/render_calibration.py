@@ -148,11 +148,11 @@ def _plans(material: dict[str, Any]) -> list[Plan]:
 def _line(number: int, plan: Plan, material: dict[str, Any], fonts: Fonts, texts: set[str], widths: set[int]) -> Line:
     """Render the line that was planned, of a text and (if wider than the least) a width that no other line has."""
     kind = material["scripts"][plan.script]
-    chance = np.random.default_rng([_SEED, number])
+    rng = np.random.default_rng([_SEED, number])
     low, high = (_LOWEST, *RANGE_EDGES)[plan.width_range] + 1, (*RANGE_EDGES, _HIGHEST)[plan.width_range]
     for _ in range(_ATTEMPTS):
-        target = chance.uniform(low + (high - low) * 0.1, high)
-        ink, text = _text_mask(kind, plan, target, fonts, chance)
+        target = rng.uniform(low + (high - low) * 0.1, high)
+        ink, text = _text_mask(kind, plan, target, fonts, rng)
         natural = ink.shape[1] / ink.shape[0] * _SPEC.height
         exact = line_geometry(ink.shape[1], ink.shape[0], _SPEC).padded_width
         if (
@@ -163,23 +163,23 @@ def _line(number: int, plan: Plan, material: dict[str, Any], fonts: Fonts, texts
         ):
             texts.add(text)
             widths.add(exact)
-            return Line(plan, text, _drawn(ink, plan.difficulty, chance))
+            return Line(plan, text, _drawn(ink, plan.difficulty, rng))
     sys.exit(f"no text of {plan.script} fits width range {plan.width_range}; write longer or shorter ones")
 
 
 def _text_mask(
-    kind: dict[str, Any], plan: Plan, target: float, fonts: Fonts, chance: np.random.Generator
+    kind: dict[str, Any], plan: Plan, target: float, fonts: Fonts, rng: np.random.Generator
 ) -> tuple[Pixels, str]:
     """Return how much ink (0 to 255) is where, and the text; about ``target`` wide at the network's height."""
-    height = _height(plan, chance)
-    size = chance.uniform(0.56, 0.68) if plan.difficulty in _BENT else chance.uniform(0.6, 0.82)
-    font = fonts.load(_pick(kind["fonts"], chance), round(height * size))
+    height = _height(plan, rng)
+    size = rng.uniform(0.56, 0.68) if plan.difficulty in _BENT else rng.uniform(0.6, 0.82)
+    font = fonts.load(_pick(kind["fonts"], rng), round(height * size))
     direction = kind.get("direction", "ltr")
-    margins = chance.uniform(0.06, 0.2, 2) * height
+    margins = rng.uniform(0.06, 0.2, 2) * height
     room = target * height / _SPEC.height - margins.sum()
-    parts = [_filled("{line}", kind["texts"], chance)]
+    parts = [_filled("{line}", kind["texts"], rng)]
     while plan.width_range and font.getlength(kind["joint"].join(parts), direction) < room * 0.8:
-        part = _filled("{line}", kind["texts"], chance)
+        part = _filled("{line}", kind["texts"], rng)
         parts += [part] if part not in parts else []
     text = unicodedata.normalize("NFC", kind["joint"].join(parts))
     _check_glyphs(text, font)
@@ -190,28 +190,28 @@ def _text_mask(
     width = round(right - left + margins.sum())
     image = Image.new("L", (width, height))
     free = height - (bottom - top)
-    place = (margins[0] - left, free * chance.uniform(0.35, 0.65) - top)
+    place = (margins[0] - left, free * rng.uniform(0.35, 0.65) - top)
     ImageDraw.Draw(image).text(place, text, fill=255, font=font, direction=direction)
     return np.asarray(image), text
 
 
-def _height(plan: Plan, chance: np.random.Generator) -> int:
+def _height(plan: Plan, rng: np.random.Generator) -> int:
     """Return the height of the image; the longest lines are kept low, as their bytes are many."""
     if plan.difficulty == "small":
-        return int(chance.integers(20, 24))
-    return int(chance.integers(24, 37 if plan.width_range == len(RANGE_EDGES) else 65))
+        return int(rng.integers(20, 24))
+    return int(rng.integers(24, 37 if plan.width_range == len(RANGE_EDGES) else 65))
 
 
-def _pick(choices: list[str], chance: np.random.Generator) -> str:
-    return choices[int(chance.integers(len(choices)))]
+def _pick(choices: list[str], rng: np.random.Generator) -> str:
+    return choices[int(rng.integers(len(choices)))]
 
 
-def _filled(pattern: str, lists: dict[str, list[str]], chance: np.random.Generator) -> str:
+def _filled(pattern: str, lists: dict[str, list[str]], rng: np.random.Generator) -> str:
     """Put list entries, digits and capitals in the place of {name}, # and ^."""
     while "{" in pattern:
-        pattern = re.sub(r"\{(\w+)\}", lambda match: _pick(lists[match[1]], chance), pattern)
-    pattern = re.sub("#", lambda _: str(chance.integers(10)), pattern)
-    return re.sub(r"\^", lambda _: _pick(list("ABCDEFGHJKLMNPQRSTUVWXYZ"), chance), pattern)
+        pattern = re.sub(r"\{(\w+)\}", lambda match: _pick(lists[match[1]], rng), pattern)
+    pattern = re.sub("#", lambda _: str(rng.integers(10)), pattern)
+    return re.sub(r"\^", lambda _: _pick(list("ABCDEFGHJKLMNPQRSTUVWXYZ"), rng), pattern)
 
 
 def _check_glyphs(text: str, font: ImageFont.FreeTypeFont) -> None:
@@ -221,23 +221,23 @@ def _check_glyphs(text: str, font: ImageFont.FreeTypeFont) -> None:
             sys.exit(f"{font.getname()} has no {character!r} (U+{ord(character):04X})")
 
 
-def _drawn(ink: Pixels, difficulty: str, chance: np.random.Generator) -> bytes:
+def _drawn(ink: Pixels, difficulty: str, rng: np.random.Generator) -> bytes:
     """Colour the ink and its paper, make it as hard to read as asked, and encode it."""
     amount = ink.astype(np.float32)
     if difficulty in _BENT:
-        amount = _bent(amount, _BENT[difficulty], chance)
+        amount = _bent(amount, _BENT[difficulty], rng)
     if difficulty in {"blurred", "worn"}:
-        amount = _blurred(amount, chance.uniform(0.022, 0.032) if difficulty == "blurred" else 0.02)
-    paper, pen = _colours(difficulty, chance)
+        amount = _blurred(amount, rng.uniform(0.022, 0.032) if difficulty == "blurred" else 0.02)
+    paper, pen = _colours(difficulty, rng)
     share = amount[..., None] / 255
     image = paper * (1 - share) + pen * share
     if difficulty in {"shaded", "worn"}:
-        image = image * _light(ink.shape[1], chance)
-    sigma = {"noisy": chance.uniform(22, 38), "worn": 7, "faint": 3, "blurred": 3, "plain": 1}.get(difficulty, 2)
-    image = image + chance.normal(0, sigma, (*ink.shape, 1)) + chance.normal(0, sigma / 3, image.shape)
+        image = image * _light(ink.shape[1], rng)
+    sigma = {"noisy": rng.uniform(22, 38), "worn": 7, "faint": 3, "blurred": 3, "plain": 1}.get(difficulty, 2)
+    image = image + rng.normal(0, sigma, (*ink.shape, 1)) + rng.normal(0, sigma / 3, image.shape)
     pixels = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     if difficulty in {"crushed", "worn"}:
-        quality = int(chance.integers(4, 10)) if difficulty == "crushed" else 30
+        quality = int(rng.integers(4, 10)) if difficulty == "crushed" else 30
         pixels = decode_image(_encoded(".jpg", pixels, cv2.IMWRITE_JPEG_QUALITY, quality), "JPEG", pixels.size)
     return _encoded(".webp", pixels, cv2.IMWRITE_WEBP_QUALITY, _WEBP_QUALITY)
 
@@ -249,29 +249,29 @@ def _encoded(suffix: str, pixels: Pixels, *option: int) -> bytes:
     return data.tobytes()
 
 
-def _colours(difficulty: str, chance: np.random.Generator) -> tuple[Floats, Floats]:
+def _colours(difficulty: str, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Return paper and pen, BGR."""
     if difficulty == "tinted":
-        return _tint(0.25, 0.6, 0.7, 1.0, chance), _tint(0.4, 1.0, 0.1, 0.35, chance)
+        return _tint(0.25, 0.6, 0.7, 1.0, rng), _tint(0.4, 1.0, 0.1, 0.35, rng)
     if difficulty == "inverted":
-        return _tint(0.3, 1.0, 0.1, 0.45, chance), _tint(0.0, 0.3, 0.85, 1.0, chance)
+        return _tint(0.3, 1.0, 0.1, 0.45, rng), _tint(0.0, 0.3, 0.85, 1.0, rng)
     if difficulty in {"faint", "worn"}:
-        middle, gap = chance.uniform(110, 190), chance.uniform(20, 36) * (1 if difficulty == "faint" else 3)
+        middle, gap = rng.uniform(110, 190), rng.uniform(20, 36) * (1 if difficulty == "faint" else 3)
         return np.full(3, middle + gap / 2), np.full(3, middle - gap / 2)
-    return np.full(3, chance.uniform(215, 255)), np.full(3, chance.uniform(0, 90))
+    return np.full(3, rng.uniform(215, 255)), np.full(3, rng.uniform(0, 90))
 
 
-def _tint(least: float, most: float, dark: float, bright: float, chance: np.random.Generator) -> Floats:
+def _tint(least: float, most: float, dark: float, bright: float, rng: np.random.Generator) -> Floats:
     """Return a colour, BGR, of a saturation and value between those given."""
-    red, green, blue = colorsys.hsv_to_rgb(chance.random(), chance.uniform(least, most), chance.uniform(dark, bright))
+    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(least, most), rng.uniform(dark, bright))
     return np.array([blue, green, red]) * 255
 
 
-def _bent(amount: Floats, most: float, chance: np.random.Generator) -> Floats:
+def _bent(amount: Floats, most: float, rng: np.random.Generator) -> Floats:
     """Move each corner up or down by up to ``most`` of the height, and sideways by half of that."""
     height, width = amount.shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    moved = corners + chance.uniform(-1, 1, (4, 2)) * (most / 2 * height, most * height)
+    moved = corners + rng.uniform(-1, 1, (4, 2)) * (most / 2 * height, most * height)
     change = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
     return np.asarray(cv2.warpPerspective(amount, change, (width, height)), np.float32)
 
@@ -280,11 +280,11 @@ def _blurred(amount: Floats, share: float) -> Floats:
     return np.asarray(cv2.GaussianBlur(amount, (0, 0), max(share * amount.shape[0], 0.5)), np.float32)
 
 
-def _light(width: int, chance: np.random.Generator) -> Floats:
+def _light(width: int, rng: np.random.Generator) -> Floats:
     """Return the brightness of each column: a shadow that falls across the line."""
-    middle, reach = chance.uniform(0.2, 0.8) * width, chance.uniform(0.1, 0.4) * width
+    middle, reach = rng.uniform(0.2, 0.8) * width, rng.uniform(0.1, 0.4) * width
     shadow = 1 / (1 + np.exp((np.arange(width) - middle) / reach * 4))
-    return np.asarray(1 - chance.uniform(0.4, 0.65) * shadow)[None, :, None]
+    return np.asarray(1 - rng.uniform(0.4, 0.65) * shadow)[None, :, None]
 
 
 def _representative(lines: list[Line]) -> list[Line]:

@@ -111,7 +111,7 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
     return install
 
 
-_SLOW = ("tests/processes/", "tests/model/test_doors.py", "tests/reading/test_real_models.py")
+_SLOW = ("tests/processes/", "tests/model/test_entry_points.py", "tests/reading/test_real_models.py")
 
 
 @pytest.hookimpl(tryfirst=True)

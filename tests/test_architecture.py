@@ -1,4 +1,4 @@
-"""The arrows of the design: which room may import which, and how light the door is."""
+"""The arrows of the design: which room may import which, and how light the import is."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ ARROWS = {
     "backends": {"cache", "model", "machine", "graph_facts", "parameters"},
     "output": set(),
     "save_names": set(),
-    "pictures": set(),
-    "results": {"output", "pictures", "save_names"},
+    "visualize": set(),
+    "results": {"output", "visualize", "save_names"},
     "reading": {"recognition", "backends", "model"},
     "predictor": {"reading", "recognition", "backends", "model", "results"},
-    "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "precision"},
-    "precision": {"backends", "cache", "export", "graph_facts", "model", "recognition"},
+    "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "quantization"},
+    "quantization": {"backends", "cache", "export", "graph_facts", "model", "recognition"},
     "cache": set(),
     "export": {"backends", "cache", "graph_facts", "model", "parameters", "recognition"},
     "candidate": set(),
     "normal_mode": {"backends", "candidate", "model"},
-    "children": {"cache"},
+    "workers": {"cache"},
     "tuning": {
-        *("assembly", "backends", "cache", "candidate", "children", "machine", "model", "precision", "reading"),
+        *("assembly", "backends", "cache", "candidate", "workers", "machine", "model", "quantization", "reading"),
         *("normal_mode", "recognition"),
     },
     "display": {"candidate", "tuning"},
@@ -70,7 +70,7 @@ ARROWS = {
         *("recognition", "results"),
     },
     "batch": {
-        *("children", "hpi_config", "loader", "machine", "model", "predictor", "reading_options", "recognition"),
+        *("workers", "hpi_config", "loader", "machine", "model", "predictor", "reading_options", "recognition"),
         *("tuner", "tuning"),
     },
     "integrations": {
@@ -83,7 +83,7 @@ ARROWS = {
     "cli": {
         *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"),
         *("bench", "display", "evaluation", "hpi_config", "report", "tuner", "bundle", "edge", "integrations"),
-        *("batch", "machine", "model", "output", "precision", "predictor", "reading_options", "serving"),
+        *("batch", "machine", "model", "output", "quantization", "predictor", "reading_options", "serving"),
     },
     "__main__": {"cli"},
     "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
@@ -136,7 +136,7 @@ def test_engines_are_imported_by_their_backend_alone_and_inside_functions(path: 
         own = {"onnxruntime", "openvino"}  # networks that read no text, which no backend takes (docs/decisions/0017)
     if own == {"tensorrt"}:
         own.add("pycuda")  # TensorRT leaves memory and streams to others
-    if path.parent.name in {"export", "precision"}:
+    if path.parent.name in {"export", "quantization"}:
         own = {"onnx", "onnxruntime"}  # to edit graphs and to probe their shapes; engines are run through backends
     assert {module.split(".")[0] for module in imports(path)} & ENGINES <= own
     top_level = [

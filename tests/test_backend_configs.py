@@ -13,7 +13,7 @@ from ocrhpi.backends.registry import backend_specs
 from ocrhpi.candidate import Candidate
 from ocrhpi.machine import _TELLING_FLAGS
 from ocrhpi.options import parse_options
-from ocrhpi.tuning.question import Goal
+from ocrhpi.tuning.objective import Goal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,4 +94,4 @@ def test_every_prior_is_short_and_accepted_by_its_backend(policy: str, entries: 
     assert 1 <= len(entries) <= 3
     for entry in entries:
         check(entry["backend"], entry)
-        assert Candidate.model_validate(entry).same_text or policy == "other"
+        assert Candidate.model_validate(entry).lossless or policy == "other"

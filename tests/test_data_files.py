@@ -17,7 +17,7 @@ def test_a_file_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_files, "MOST_BYTES", 3 << 20)
+    monkeypatch.setattr(data_files, "MAX_BYTES", 3 << 20)
     (tmp_path / "a").write_bytes(b" " * (3 << 20))
     assert len(read_bounded(tmp_path / "a")) == 3 << 20
     (tmp_path / "a").write_bytes(b" " * ((3 << 20) + 1))

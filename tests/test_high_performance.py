@@ -17,7 +17,7 @@ import yaml
 
 from ocrhpi.errors import OptionError
 from ocrhpi.text_recognition import TextRecognition
-from ocrhpi.tuning.winners import read_tuning
+from ocrhpi.tuning.cache import read_tuning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

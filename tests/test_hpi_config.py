@@ -10,7 +10,7 @@ import yaml
 
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
-from ocrhpi.tuning.question import Question
+from ocrhpi.tuning.objective import Objective
 from ocrhpi.values import Batching
 
 FULL_OF_PADDLEX = {
@@ -36,7 +36,7 @@ def test_nothing_given_is_the_defaults() -> None:
     assert config == read_hpi_config({}) == HpiConfig()
     assert (config.forced, config.tune, config.budget_s, config.device) == (False, "auto", 60.0, None)
     assert not config.thorough
-    assert Question(**config.question_options()) == Question()
+    assert Objective(**config.objective_options()) == Objective()
 
 
 def test_all_keys_of_paddlex() -> None:
@@ -52,8 +52,8 @@ def test_our_keys_make_the_question() -> None:
     config = read_hpi_config(
         {"objective": "throughput", "max_latency_ms": 20, "max_memory_mib": 500.5, "accuracy": "cer<=2%"}
     )
-    asked = Question(**config.question_options())
-    assert asked == Question(max_latency_ms=20.0, max_memory_mib=500.5, accuracy="cer<=2%")
+    asked = Objective(**config.objective_options())
+    assert asked == Objective(max_latency_ms=20.0, max_memory_mib=500.5, accuracy="cer<=2%")
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def test_of_many_widths_few_shapes_are_seen_and_met_ones_are_known(
     tiny: Model, backend: str, batching: Batching, bound: int | None
 ) -> None:
-    chance = np.random.default_rng(0)
-    lines = lines_of(*chance.integers(20, 3400, 300).tolist(), *[320] * 20)
+    rng = np.random.default_rng(0)
+    lines = lines_of(*rng.integers(20, 3400, 300).tolist(), *[320] * 20)
     candidate = Candidate(backend=backend, device="cpu", options={"threads": 1}, batching=batching, batch_size=8)
     with open_reader(tiny, candidate) as reader:
         assert reader.shapes == Shapes(0, bound)

@@ -76,10 +76,10 @@ def test_it_is_paddle_else_onnx_runtime_else_openvino(
     ],
 )
 def test_where_nothing_runs_the_model_the_error_says_what_would(
-    only: Callable[..., None], files: ModelFiles, installed: tuple[str, ...], cure: str
+    only: Callable[..., None], files: ModelFiles, installed: tuple[str, ...], hint: str
 ) -> None:
     only(*installed)
-    with pytest.raises(OptionError, match=cure):
+    with pytest.raises(OptionError, match=hint):
         normal_mode(model(files))
 
 

@@ -133,11 +133,11 @@ def test_what_is_no_file_of_parameters(content: bytes, tmp_path: Path) -> None:
 
 def test_flipped_bits_are_found_or_do_no_harm(tmp_path: Path) -> None:
     content = tensor([3, 4]) + tensor([5], INT64) + tensor([2, 2], levels=[8])
-    chance = random.Random(0)
+    rng = random.Random(0)
     for _ in range(500):
         flipped = bytearray(content)
-        for _ in range(chance.randint(1, 3)):
-            flipped[chance.randrange(len(flipped))] ^= 1 << chance.randrange(8)
+        for _ in range(rng.randint(1, 3)):
+            flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
         with suppress(ModelFormatError):
             check(tmp_path, bytes(flipped), (3, 21))
 

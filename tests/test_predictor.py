@@ -1,4 +1,4 @@
-"""Walk A on a backend without an engine: order, windows, errors, threads; all at once and one by one."""
+"""The pipeline on a backend without an engine: order, windows, errors, threads; all at once and one by one."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def predictor() -> Iterator[Predictor]:
 
 def line(seed: int) -> np.ndarray:
     """Vertical stripes of random brightness, of one of a few sizes."""
-    chance = np.random.default_rng(seed)
-    width = int(chance.choice([90, 160, 320, 400, 777]))
-    stripes = np.repeat(chance.integers(0, 256, width // 20 + 1), 20)[:width].astype(np.uint8)
+    rng = np.random.default_rng(seed)
+    width = int(rng.choice([90, 160, 320, 400, 777]))
+    stripes = np.repeat(rng.integers(0, 256, width // 20 + 1), 20)[:width].astype(np.uint8)
     return np.tile(stripes[None, :, None], (48, 1, 3))
 
 

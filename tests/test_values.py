@@ -23,10 +23,10 @@ def test_rivals_are_the_classes_within_the_margin() -> None:
     before = full.copy()
     emissions = Emissions.from_probabilities(full, margin=0.2)
     np.testing.assert_array_equal(full, before)
-    assert Emissions.from_probabilities(full).rivals is None
-    rivals = emissions.rivals
-    assert rivals is not None
-    found = set(zip(rivals.rows.tolist(), rivals.steps.tolist(), rivals.classes.tolist(), strict=True))
+    assert Emissions.from_probabilities(full).near_ties is None
+    near_ties = emissions.near_ties
+    assert near_ties is not None
+    found = set(zip(near_ties.rows.tolist(), near_ties.steps.tolist(), near_ties.classes.tolist(), strict=True))
     expected = {
         (row, step, klass)
         for row, step, klass in np.ndindex(*full.shape)
@@ -34,19 +34,19 @@ def test_rivals_are_the_classes_within_the_margin() -> None:
     }
     assert found == expected
     assert expected
-    assert (np.diff(rivals.rows) >= 0).all()
+    assert (np.diff(near_ties.rows) >= 0).all()
     np.testing.assert_array_equal(
-        rivals.margins,
-        emissions.probs[rivals.rows, rivals.steps] - full[rivals.rows, rivals.steps, rivals.classes],
+        near_ties.margins,
+        emissions.probs[near_ties.rows, near_ties.steps] - full[near_ties.rows, near_ties.steps, near_ties.classes],
     )
-    assert [part.dtype for part in (rivals.rows, rivals.steps, rivals.classes)] == [np.int32] * 3
+    assert [part.dtype for part in (near_ties.rows, near_ties.steps, near_ties.classes)] == [np.int32] * 3
 
 
 def test_of_a_tie_the_other_class_is_the_rival() -> None:
     emissions = Emissions.from_probabilities(np.array([[[0.0, 0.4, 0.4, 0.2]]], np.float32), margin=0.1)
-    assert emissions.rivals is not None
-    assert (emissions.indices.item(), emissions.rivals.classes.tolist()) == (1, [2])
-    assert emissions.rivals.margins.tolist() == [0.0]
+    assert emissions.near_ties is not None
+    assert (emissions.indices.item(), emissions.near_ties.classes.tolist()) == (1, [2])
+    assert emissions.near_ties.margins.tolist() == [0.0]
 
 
 def masked_emissions() -> Emissions:
@@ -62,12 +62,12 @@ def test_the_first_lines_without_the_rows_that_fill_up_their_batch(lines: int) -
     np.testing.assert_array_equal(first.probs, whole.probs[:lines])
     assert first.steps is not None
     assert first.steps.tolist() == [20, 7, 13][:lines]
-    assert whole.rivals is not None
-    assert first.rivals is not None
-    assert set(first.rivals.rows.tolist()) == set(range(lines))
-    kept = whole.rivals.rows < lines
+    assert whole.near_ties is not None
+    assert first.near_ties is not None
+    assert set(first.near_ties.rows.tolist()) == set(range(lines))
+    kept = whole.near_ties.rows < lines
     for name in ("rows", "steps", "classes", "margins"):
-        np.testing.assert_array_equal(getattr(first.rivals, name), getattr(whole.rivals, name)[kept])
+        np.testing.assert_array_equal(getattr(first.near_ties, name), getattr(whole.near_ties, name)[kept])
 
 
 def test_all_lines_are_the_same_emissions() -> None:
@@ -77,16 +77,16 @@ def test_all_lines_are_the_same_emissions() -> None:
 
 def test_the_first_lines_of_what_has_neither_steps_nor_rivals() -> None:
     first = Emissions.from_probabilities(probabilities()).first(2)
-    assert (first.indices.shape, first.steps, first.rivals) == ((2, 20), None, None)
+    assert (first.indices.shape, first.steps, first.near_ties) == ((2, 20), None, None)
 
 
 def test_rivals_of_the_first_rows() -> None:
-    rivals = masked_emissions().rivals
-    assert rivals is not None
-    counts = [len(rivals.before(row).rows) for row in range(5)]
-    assert counts == [int((rivals.rows < row).sum()) for row in range(5)]
+    near_ties = masked_emissions().near_ties
+    assert near_ties is not None
+    counts = [len(near_ties.before(row).rows) for row in range(5)]
+    assert counts == [int((near_ties.rows < row).sum()) for row in range(5)]
     assert counts[0] == 0
-    assert counts[3] == counts[4] == len(rivals.rows) > counts[1] > 0
+    assert counts[3] == counts[4] == len(near_ties.rows) > counts[1] > 0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrhpi.yaml_files import DEEPEST, MOST_NODES, read_yaml
+from ocrhpi.yaml_files import DEEPEST, MAX_NODES, read_yaml
 
 GRIDS = sorted((Path(__file__).parents[1] / "backend_configs").glob("*.yaml"))
 
@@ -93,13 +93,13 @@ def nested_by_aliases(levels: int) -> str:
     return "\n".join(["- &a0 []", *(f"- &a{n} [*a{n - 1}]" for n in range(1, levels))])
 
 
-TOO_MUCH = f"more than {MOST_NODES} values"
+TOO_MUCH = f"more than {MAX_NODES} values"
 TOO_DEEP = f"nested more than {DEEPEST} levels deep"
 BAD = [
     (laughs(12), f"line 6: {TOO_MUCH}"),
     (laughs(12).replace("[", "{? ").replace("]", "}").replace(", ", ", ? "), "a list or mapping cannot be a key"),
     (f"a: &a '{'x' * 100_000}'\nb: [{'*a, ' * 1000}]", TOO_MUCH),
-    ("a: &a {b: 1}\n" + "c:\n" + "  <<: *a\n" * MOST_NODES, TOO_MUCH),
+    ("a: &a {b: 1}\n" + "c:\n" + "  <<: *a\n" * MAX_NODES, TOO_MUCH),
     ("[" * 100_000, f"line 1: {TOO_DEEP}"),
     ("[" * 100_000 + "]" * 100_000, TOO_DEEP),
     ("{a: " * 100_000, TOO_DEEP),
@@ -109,7 +109,7 @@ BAD = [
     (nested_by_aliases(102), TOO_DEEP),
     ("&a [*a]", r"the alias \*a stands for nothing before it, or for what it is in"),
     ("[*b]", r"the alias \*b stands for nothing"),
-    ("- 1\n" * (MOST_NODES + 1), f"line {MOST_NODES}: {TOO_MUCH}"),
+    ("- 1\n" * (MAX_NODES + 1), f"line {MAX_NODES}: {TOO_MUCH}"),
     ("%TAG !a! b\n" * 100_000, "more than 10 directives"),
     ("a: 1\nb: 2024-13-45\n", r"line 2: '2024-13-45' makes no timestamp \(month must be in 1\.\.12\)"),
     (f"a: {'9' * 60}", "the number 9* is too large"),
@@ -148,7 +148,7 @@ def test_bytes_that_are_no_text() -> None:
 
 
 def test_up_to_the_bounds() -> None:
-    assert len(read_yaml(b"- 1\n" * (MOST_NODES - 1))) == MOST_NODES - 1
+    assert len(read_yaml(b"- 1\n" * (MAX_NODES - 1))) == MAX_NODES - 1
     read_yaml(("[" * DEEPEST + "]" * DEEPEST).encode())
     read_yaml(nested_by_aliases(DEEPEST - 1).encode())
     assert len(read_yaml(b"a: " + b"x" * 1_000_000)["a"]) == 1_000_000

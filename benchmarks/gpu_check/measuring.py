@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.gpu_check.ways import reason_against
-from ocrhpi.children.child import Child, ChildFailed
+from ocrhpi.workers.process import WorkerProcess, WorkerProcessFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ PARTS = (1, 8)
 """Lines of the batches whose copies are told apart."""
 
 _ROOT = Path(__file__).resolve().parents[2]
-_LEAST_S = 5.0  # to start a process is no use in less
-_MOST_S = 120.0  # of one way: TensorRT builds for minutes
+_MIN_S = 5.0  # to start a process is no use in less
+_MAX_S = 120.0  # of one way: TensorRT builds for minutes
 _PASSES = 4
 _PASSES_S = 2.0
 _ENGINE_S = 0.7
@@ -102,7 +102,7 @@ class _Process:
         self._clock = clock
         name = re.sub("[^a-zA-Z0-9]+", "-", f"{model.name} {way.name}")
         command = [sys.executable, "-m", "benchmarks.gpu_check.worker"]
-        self._child = Child(command, place.logs / f"{name}.log", stop_between=False, cwd=_ROOT)
+        self._child = WorkerProcess(command, place.logs / f"{name}.log", stop_between=False, cwd=_ROOT)
         self._arguments = {
             "source": model.source.model_dump(mode="json"),
             "setup": way.candidate.model_dump(mode="json"),
@@ -125,10 +125,10 @@ class _Process:
 
 def export(model: Model, way: Way, place: Place, clock: Clock) -> str:
     """Export the graph of a way; return why that failed, or nothing."""
-    process = _Process(model, way, place, clock.part(most=10 * _MOST_S))
+    process = _Process(model, way, place, clock.part(most=10 * _MAX_S))
     try:
         process.prepare()
-    except ChildFailed as failure:
+    except WorkerProcessFailed as failure:
         return failure.reason
     finally:
         process.close()
@@ -146,14 +146,14 @@ def measure(model: Model, way: Way, place: Place, clock: Clock) -> Result:
     """
     result = Result(model.name, way.name, way.candidate.model_dump(mode="json", exclude_defaults=True))
     result.reason = reason_against(way)
-    if not result.reason and clock.left < _LEAST_S:
+    if not result.reason and clock.left < _MIN_S:
         result.reason = "no time was left"
     if result.reason:
         return result
-    process = _Process(model, way, place, clock.part(most=_MOST_S))
+    process = _Process(model, way, place, clock.part(most=_MAX_S))
     try:
         _fill(result, process, min(process.prepare(), place.lines), model.spec.base_width)
-    except ChildFailed as failure:
+    except WorkerProcessFailed as failure:
         result.reason = str(failure)
     finally:
         process.close()

@@ -17,7 +17,7 @@ from ocrhpi.backends.gpu import gpu_packages
 from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.errors import OptionError
 from ocrhpi.machine import describe_machine
-from ocrhpi.tuning.winners import read_tuning
+from ocrhpi.tuning.cache import read_tuning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ _TESTS = ("tests/backends/test_onnxruntime_gpu.py", "tests/backends/test_tensorr
 _TUNE = "from ocrhpi.cli import main; main()"
 _ASKED_OF_DRIVER = "name,driver_version,memory.total,compute_cap,power.limit,clocks.max.sm"
 _DRIVER_S = 20.0
-_LEAST_TUNING_S = 8.0
+_MIN_TUNING_S = 8.0
 _MEASURING = 0.6  # of the time of a tuning; the rest is for what a budget does not bound
 _SAID = 500
 
@@ -81,7 +81,7 @@ def run_gpu_tests(output: Path, clock: Clock) -> Line:
 def tune(model: Model, device: str, cache: Path, output: Path, clock: Clock) -> Line:
     """Tune a model as users do, and say what won; its file is kept in ``output``."""
     step = f"tuning of {model.name}"
-    if clock.left < _LEAST_TUNING_S:
+    if clock.left < _MIN_TUNING_S:
         return Line(step, good=False, text="skipped: no time was left")
     file = output / f"{model.name}.yml"
     options = {

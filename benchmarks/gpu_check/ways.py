@@ -16,7 +16,7 @@ GRAPHS = "cuda, pixels, CUDA graphs"
 """These two differ in nothing else, so what the second saves on the device are launches."""
 
 _BUCKETS = (320, 640, 1280, 3200)
-_MOST_LINES = 64
+_MAX_LINES = 64
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _exact(backend: str = "onnxruntime", **options: Any) -> Candidate:  # noqa: 
 
 
 def _bucketed(backend: str = "onnxruntime", **options: Any) -> Candidate:  # noqa: ANN401
-    return Candidate(backend=backend, options=options, batching="masked", buckets=_BUCKETS, batch_size=_MOST_LINES)
+    return Candidate(backend=backend, options=options, batching="masked", buckets=_BUCKETS, batch_size=_MAX_LINES)
 
 
 def _pixels(backend: str = "onnxruntime", **options: Any) -> Candidate:  # noqa: ANN401

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ocrhpi.children.serving import run_child
 from ocrhpi.tuning.worker import Session
 from ocrhpi.values import LineImage
+from ocrhpi.workers.commands import serve_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,4 +83,4 @@ def _timed(action: Callable[[], object], calls: int, *, warm_ups: int = 2) -> li
 
 
 if __name__ == "__main__":
-    run_child(CheckSession())
+    serve_commands(CheckSession())

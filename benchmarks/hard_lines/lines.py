@@ -51,22 +51,22 @@ def hard_lines(count: int, seed: int, fonts: Fonts, material: dict[str, Any]) ->
     texts = Texts(material)
     seen: set[str] = set()
     for number in range(count):
-        chance = np.random.default_rng([seed, number])
-        kind, text, font = _new_text(texts, seen, fonts, material, chance)
+        rng = np.random.default_rng([seed, number])
+        kind, text, font = _new_text(texts, seen, fonts, material, rng)
         seen.add(text)
-        height = pick_height(material["damage"], chance)
-        ink = draw(text, fonts.load(font, FINER * height), FINER * height, chance)
-        yield HardLine(text, kind, font, damage(ink, material["damage"], chance))
+        height = pick_height(material["damage"], rng)
+        ink = draw(text, fonts.load(font, FINER * height), FINER * height, rng)
+        yield HardLine(text, kind, font, damage(ink, material["damage"], rng))
 
 
 def _new_text(
-    texts: Texts, seen: set[str], fonts: Fonts, material: dict[str, Any], chance: np.random.Generator
+    texts: Texts, seen: set[str], fonts: Fonts, material: dict[str, Any], rng: np.random.Generator
 ) -> tuple[str, str, str]:
     """Return kind, text and font of a line that is not there yet, and that the font can write."""
     for _ in range(_ATTEMPTS):
-        kind, text = texts.write(chance)
+        kind, text = texts.write(rng)
         choices = material["fonts"][material["kinds"][kind]["fonts"]]
-        font = choices[int(chance.integers(len(choices)))]
+        font = choices[int(rng.integers(len(choices)))]
         if text not in seen and all(fonts.can_write(font, character) for character in set(text)):
             return kind, text, font
     raise ValueError(f"no new text in {_ATTEMPTS} attempts; write more patterns into hard_lines.yaml")

@@ -33,24 +33,24 @@ class Texts:
         self._lists: Mapping[str, Sequence[str]] = material["lists"]
         self._characters = _everyday_characters()
 
-    def write(self, chance: np.random.Generator) -> tuple[str, str]:
+    def write(self, rng: np.random.Generator) -> tuple[str, str]:
         """Return the kind of a text, and the text."""
-        kind = str(chance.choice(self._kinds, p=self._shares))
-        text = _pick(self._patterns[kind], chance)
-        text = re.sub(r"\{(\w+)\}", lambda match: self._entry(match[1], chance), text)
-        text = re.sub("#", lambda _: str(chance.integers(10)), text)
-        text = re.sub(r"\^", lambda _: _pick(_CAPITALS, chance), text)
+        kind = str(rng.choice(self._kinds, p=self._shares))
+        text = _pick(self._patterns[kind], rng)
+        text = re.sub(r"\{(\w+)\}", lambda match: self._entry(match[1], rng), text)
+        text = re.sub("#", lambda _: str(rng.integers(10)), text)
+        text = re.sub(r"\^", lambda _: _pick(_CAPITALS, rng), text)
         # Addresses of mail have an @ of their own.
-        return kind, text if kind == "codes" else re.sub("@", lambda _: _pick(self._characters, chance), text)
+        return kind, text if kind == "codes" else re.sub("@", lambda _: _pick(self._characters, rng), text)
 
-    def _entry(self, name: str, chance: np.random.Generator) -> str:
+    def _entry(self, name: str, rng: np.random.Generator) -> str:
         if name in _CASES:
-            return _CASES[name](_pick(self._lists["english"], chance))
-        return _pick(self._lists[name], chance)
+            return _CASES[name](_pick(self._lists["english"], rng))
+        return _pick(self._lists[name], rng)
 
 
-def _pick(choices: Sequence[str], chance: np.random.Generator) -> str:
-    return choices[int(chance.integers(len(choices)))]
+def _pick(choices: Sequence[str], rng: np.random.Generator) -> str:
+    return choices[int(rng.integers(len(choices)))]
 
 
 def _everyday_characters() -> str:

@@ -21,7 +21,7 @@ __all__ = ["compose_page", "make_pages"]
 
 _WIDTH = 1000
 _GAP = 24
-_LEAST_HEIGHT = 32  # smaller lines are enlarged: detection misses them, and pages have none
+_MIN_HEIGHT = 32  # smaller lines are enlarged: detection misses them, and pages have none
 
 
 def make_pages(folder: Path, count: int, rendered_lines: int, seed: int = 0) -> dict[str, Pixels]:
@@ -56,7 +56,7 @@ def _places(lines: Sequence[Pixels]) -> Iterator[tuple[int, int, Pixels]]:
 
 def _fitted(line: Pixels) -> Pixels:
     height, width = line.shape[:2]
-    scale = min(max(1.0, _LEAST_HEIGHT / height), (_WIDTH - 2 * _GAP) / width)
+    scale = min(max(1.0, _MIN_HEIGHT / height), (_WIDTH - 2 * _GAP) / width)
     if scale == 1:
         return line
     size = max(1, int(width * scale)), max(1, int(height * scale))

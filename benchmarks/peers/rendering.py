@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _FONT = "wqy-microhei.ttc"
 _HEIGHT = 48
-_LEAST_WIDTH = 321  # up to 320 a line is padded to 320, the same width for all
+_MIN_WIDTH = 321  # up to 320 a line is padded to 320, the same width for all
 _MARGIN = 8
 _FONT_SIZES = (24, 34)
 _WORDS = """
@@ -27,28 +27,28 @@ Customer Payment Order Quantity Price Amount Tax Reference Account
 
 def render_lines(count: int, seed: int) -> tuple[list[Pixels], list[str]]:
     """Return images 48 high of widths 321, 322, ... in random order, and their texts."""
-    chance = np.random.default_rng(seed)
-    widths = chance.permutation(np.arange(_LEAST_WIDTH, _LEAST_WIDTH + count))
+    rng = np.random.default_rng(seed)
+    widths = rng.permutation(np.arange(_MIN_WIDTH, _MIN_WIDTH + count))
     with resources.as_file(resources.files("ocrhpi") / "fonts" / _FONT) as path:
         fonts = [ImageFont.truetype(path, size) for size in range(*_FONT_SIZES)]
-    drawn = [_render(int(width), fonts[int(chance.integers(len(fonts)))], chance) for width in widths]
+    drawn = [_render(int(width), fonts[int(rng.integers(len(fonts)))], rng) for width in widths]
     return [image for image, _ in drawn], [text for _, text in drawn]
 
 
-def _render(width: int, font: ImageFont.FreeTypeFont, chance: np.random.Generator) -> tuple[Pixels, str]:
-    text = _fitting_text(width - 2 * _MARGIN, font, chance)
-    paper, ink = int(chance.integers(215, 256)), int(chance.integers(0, 90))
+def _render(width: int, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> tuple[Pixels, str]:
+    text = _fitting_text(width - 2 * _MARGIN, font, rng)
+    paper, ink = int(rng.integers(215, 256)), int(rng.integers(0, 90))
     image = Image.new("RGB", (width, _HEIGHT), (paper, paper, paper))
     ImageDraw.Draw(image).text((_MARGIN, _HEIGHT // 2), text, fill=(ink, ink, ink), font=font, anchor="lm")
-    noise = chance.normal(0, 4, (_HEIGHT, width, 1))
+    noise = rng.normal(0, 4, (_HEIGHT, width, 1))
     return np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8), text
 
 
-def _fitting_text(room: int, font: ImageFont.FreeTypeFont, chance: np.random.Generator) -> str:
+def _fitting_text(room: int, font: ImageFont.FreeTypeFont, rng: np.random.Generator) -> str:
     """Return random words, one in six a number, as many as ``room`` pixels hold."""
     words, text = _WORDS.split(), ""
     while True:
-        word = str(chance.integers(10_000)) if chance.random() < 1 / 6 else words[int(chance.integers(len(words)))]
+        word = str(rng.integers(10_000)) if rng.random() < 1 / 6 else words[int(rng.integers(len(words)))]
         longer = f"{text} {word}".strip()
         if font.getlength(longer) > room:
             return text

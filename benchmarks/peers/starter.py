@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.children.child import Child, ChildFailed
+from ocrhpi.workers.process import WorkerProcess, WorkerProcessFailed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,18 +39,18 @@ class Starter:
     threads: int
     timeout_s: float
 
-    def start(self, system: System, name: str) -> tuple[Child, dict[str, Any]]:
+    def start(self, system: System, name: str) -> tuple[WorkerProcess, dict[str, Any]]:
         """Return a worker that has loaded ``system`` and read a blank line, and what really runs in it.
 
         Raises:
-            ChildFailed: It could not; the worker is gone.
+            WorkerProcessFailed: It could not; the worker is gone.
         """
         interpreter, files = self.interpreters[system.environment], self.files[system.files]
         for missing in (interpreter, files):
             if isinstance(missing, str):
-                raise ChildFailed("start", missing)
+                raise WorkerProcessFailed("start", missing)
         command = [str(interpreter), "-m", "benchmarks.peers.worker"]
-        worker = Child(command, self.logs / f"{re.sub('[^a-zA-Z0-9]+', '-', name)}.log", cwd=_ROOT)
+        worker = WorkerProcess(command, self.logs / f"{re.sub('[^a-zA-Z0-9]+', '-', name)}.log", cwd=_ROOT)
         job = {
             "model_name": self.model_name,
             "path": str(files),

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from benchmarks.peers.records import Record
 from benchmarks.peers.systems import Setting
-from ocrhpi.children.child import Child, ChildFailed
+from ocrhpi.workers.process import WorkerProcess, WorkerProcessFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -95,7 +95,7 @@ class Trials:
     def export(self, systems: Sequence[System]) -> None:
         """Let our systems export what they need: done in a timed process it would count as that one's memory."""
         for system in tqdm([system for system in systems if system.ours], "exporting", unit="system"):
-            with suppress(ChildFailed), ExitStack() as stack:
+            with suppress(WorkerProcessFailed), ExitStack() as stack:
                 self._start([Record(Setting(system, 1))], f"{system.name} export", stack)
 
     def probe(self, systems: Sequence[System]) -> list[Record]:
@@ -157,42 +157,42 @@ class Trials:
                         with _failures_of([record]), ExitStack() as stack:
                             self._first_pass(self._start([record], f"{record.setting.name} first", stack), record)
 
-    def _probe(self, worker: Child, record: Record) -> None:
+    def _probe(self, worker: WorkerProcess, record: Record) -> None:
         self._warm_up(worker, record)
         for _ in range(self.plan.probes):
             record.probe_s.append(self._throughput(worker, record))
 
-    def _warm_up(self, worker: Child, record: Record) -> None:
+    def _warm_up(self, worker: WorkerProcess, record: Record) -> None:
         record.add_reading(self._ask(worker, "texts", record))
 
-    def _time(self, worker: Child, record: Record) -> None:
+    def _time(self, worker: WorkerProcess, record: Record) -> None:
         if "throughput" in self.plan.measures:
             record.throughput_s.append(self._throughput(worker, record))
         if "latency" in self.plan.measures and record.setting.batch == 1:
             time.sleep(self.plan.pause_s)
             record.latency_ms.append(self._ask(worker, "time", record, mode="latency")["line_ms"])
 
-    def _time_stream(self, part: Path, worker: Child, record: Record) -> None:
+    def _time_stream(self, part: Path, worker: WorkerProcess, record: Record) -> None:
         seconds, texts = self._stream(worker, record, part)
         record.stream_s.append(seconds)
         record.stream_readings.append(texts)
 
-    def _first_pass(self, worker: Child, record: Record) -> None:
+    def _first_pass(self, worker: WorkerProcess, record: Record) -> None:
         record.first_s.append(self._throughput(worker, record))
         record.first_peak_mib = max(self._peak(worker), record.first_peak_mib or 0.0)
 
-    def _throughput(self, worker: Child, record: Record) -> float:
+    def _throughput(self, worker: WorkerProcess, record: Record) -> float:
         time.sleep(self.plan.pause_s)
         timed = self._ask(worker, "time", record, mode="throughput")
         record.add_reading(timed["texts"])
         return float(timed["seconds"])
 
-    def _stream(self, worker: Child, record: Record, part: Path) -> tuple[float, list[str]]:
+    def _stream(self, worker: WorkerProcess, record: Record, part: Path) -> tuple[float, list[str]]:
         time.sleep(self.plan.pause_s)
         timed = self._ask(worker, "stream", record, lines=str(part), call=self.plan.stream_call)
         return float(timed["seconds"]), list(timed["texts"])
 
-    def _workers(self, records: Sequence[Record], phase: str, stack: ExitStack) -> dict[str, Child]:
+    def _workers(self, records: Sequence[Record], phase: str, stack: ExitStack) -> dict[str, WorkerProcess]:
         """Start a worker for each record; return them by the name of the setting."""
         workers = {}
         for record in tqdm([record for record in records if not record.failure], "starting", unit="worker"):
@@ -201,13 +201,19 @@ class Trials:
         return workers
 
     def _round(
-        self, records: Sequence[Record], workers: dict[str, Child], task: Callable[[Child, Record], None]
+        self,
+        records: Sequence[Record],
+        workers: dict[str, WorkerProcess],
+        task: Callable[[WorkerProcess, Record], None],
     ) -> None:
         self.load.append(os.getloadavg()[0])
         self._each(self._shuffled(records), workers, task)
 
     def _each(
-        self, records: Iterable[Record], workers: dict[str, Child], task: Callable[[Child, Record], None]
+        self,
+        records: Iterable[Record],
+        workers: dict[str, WorkerProcess],
+        task: Callable[[WorkerProcess, Record], None],
     ) -> None:
         """Give every live worker its task, one after the other."""
         for record in records:
@@ -215,22 +221,22 @@ class Trials:
                 with _failures_of([record]):
                     task(workers[record.setting.name], record)
 
-    def _peaks(self, records: Sequence[Record], workers: dict[str, Child]) -> list[tuple[Record, float]]:
+    def _peaks(self, records: Sequence[Record], workers: dict[str, WorkerProcess]) -> list[tuple[Record, float]]:
         peaks: list[tuple[Record, float]] = []
         self._each(records, workers, lambda worker, record: peaks.append((record, self._peak(worker))))
         return peaks
 
-    def _peak(self, worker: Child) -> float:
+    def _peak(self, worker: WorkerProcess) -> float:
         return float(worker.ask("memory", self.starter.timeout_s))
 
-    def _start(self, records: Sequence[Record], name: str, stack: ExitStack) -> Child:
+    def _start(self, records: Sequence[Record], name: str, stack: ExitStack) -> WorkerProcess:
         worker, effective = self.starter.start(records[0].setting.system, name)
         stack.callback(worker.close)
         for record in records:
             record.effective = effective
         return worker
 
-    def _ask(self, worker: Child, command: str, record: Record, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
+    def _ask(self, worker: WorkerProcess, command: str, record: Record, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         return worker.ask(command, self.starter.timeout_s, batch=record.setting.batch, **arguments)
 
     def _shuffled(self, records: Sequence[Record]) -> list[Record]:
@@ -242,6 +248,6 @@ def _failures_of(records: Sequence[Record]) -> Iterator[None]:
     """Make a failing worker the row of those that were measured with it, and go on with the others."""
     try:
         yield
-    except ChildFailed as failure:
+    except WorkerProcessFailed as failure:
         for record in records:
             record.failure = record.failure or str(failure)

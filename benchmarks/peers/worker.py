@@ -1,4 +1,4 @@
-"""The process around a reader; a child as `ocrhpi.children` describes it. Commands are the methods of `Session`.
+"""The process around a reader; a child as `ocrhpi.workers` describes it. Commands are the methods of `Session`.
 
 Started by the parent as ``python -m benchmarks.peers.worker`` with the interpreter that has the system.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.peers.readers import Job
-from ocrhpi.children.serving import peak_memory_mib, run_child
+from ocrhpi.workers.commands import peak_memory_mib, serve_commands
 
 if TYPE_CHECKING:
     from benchmarks.peers.readers import Image, Reader
@@ -86,4 +86,4 @@ class Session:
 
 
 if __name__ == "__main__":
-    run_child(Session())
+    serve_commands(Session())

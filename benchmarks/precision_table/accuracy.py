@@ -10,7 +10,7 @@ from benchmarks.precision_table.contenders import FULL, NORMAL, VERIFIED, conten
 from benchmarks.precision_table.lines import CALIBRATION
 from ocrhpi.assembly import open_reader
 from ocrhpi.tuning.gate import ReadLine, compare, passes
-from ocrhpi.tuning.verification import MOST_MARGIN, threshold_of
+from ocrhpi.tuning.verification import MAX_MARGIN, threshold_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ def _read(model: Model, contender: Contender, sets: Mapping[str, LineSet], norma
     with open_reader(model, contender.setup) as reader:
         margin, threshold = 0.0, None
         if normal is not None and contender.title in VERIFIED.values():
-            threshold = threshold_of(_read_set(reader, sets[CALIBRATION], MOST_MARGIN), normal.read[CALIBRATION])
+            threshold = threshold_of(_read_set(reader, sets[CALIBRATION], MAX_MARGIN), normal.read[CALIBRATION])
             margin = threshold or 0.0
         return Reading({name: _read_set(reader, lines, margin) for name, lines in sets.items()}, threshold)
 

@@ -10,7 +10,7 @@ from ocrhpi.candidate import Candidate, Verified
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
 
 __all__ = ["FULL", "NORMAL", "VERIFIED", "Contender", "contenders", "verified"]
 
@@ -38,7 +38,7 @@ class Contender:
     """
 
     title: str
-    setup: Setup
+    setup: ExecutionPlan
 
 
 def contenders() -> tuple[Contender, ...]:

@@ -68,8 +68,8 @@ def _names(name: str) -> list[str]:
     if name == _ALL:
         return list(MODELS)
     if name in UNSPECIFIED:
-        cure = f"'ocrhpi models pull {name}' fetches its official weights"
-        raise click.UsageError(f"the architecture of {name} is not specified, so it is not built here; {cure}")
+        hint = f"'ocrhpi models pull {name}' fetches its official weights"
+        raise click.UsageError(f"the architecture of {name} is not specified, so it is not built here; {hint}")
     if name not in MODELS:
         raise click.UsageError(
             f"received {name!r}; expected 'all' or one of {', '.join(MODELS)}.{nearest(name, MODELS)}"

@@ -30,10 +30,10 @@ __all__ = ["Counts", "activation_faults", "check_model", "count", "differences",
 _TABLE = Path(__file__).with_name("published.csv")
 _WIDTH = 320
 _LINES = 24
-_LEAST_DISTINCT = 0.9  # of the texts
-_LEAST_CHARACTERS = 10
+_MIN_DISTINCT = 0.9  # of the texts
+_MIN_CHARACTERS = 10
 _MEAN_SCORES = (0.5, 0.97)  # peaks, but not of the same height everywhere
-_MOST_ACTIVATION = 1e4  # trained networks stay far below it; beyond 65504 FP16 would overflow
+_MAX_ACTIVATION = 1e4  # trained networks stay far below it; beyond 65504 FP16 would overflow
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def text_faults(texts: Sequence[str], scores: Sequence[float]) -> list[str]:
     faults = []
     if empty:
         faults.append(f"{empty} of {len(texts)} lines are read as nothing")
-    if distinct < _LEAST_DISTINCT * len(texts):
+    if distinct < _MIN_DISTINCT * len(texts):
         faults.append(f"only {distinct} of {len(texts)} lines are read differently")
-    if characters < _LEAST_CHARACTERS:
+    if characters < _MIN_CHARACTERS:
         faults.append(f"only {characters} characters are ever read")
     mean, (low, high) = float(np.mean(scores)), _MEAN_SCORES
     if not low < mean < high:
@@ -120,7 +120,7 @@ def activation_faults(network: Recogniser) -> list[str]:
         if not isinstance(output, paddle.Tensor):  # a part that also returns a width; its layers are looked at alone
             return
         largest = float(np.abs(output.numpy()).max())
-        if not largest < _MOST_ACTIVATION:
+        if not largest < _MAX_ACTIVATION:
             faults.append(f"{layer.full_name()}: an activation of {largest:g}")
 
     _run_hooked(network, look, line_images(2, _WIDTH, seed=1))

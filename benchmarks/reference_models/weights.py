@@ -34,15 +34,15 @@ _CELL_HEIGHT, _CELL_WIDTH = 6, 5
 
 def set_weights(network: Recogniser, *, seed: int = 0) -> None:
     """Give ``network`` weights drawn from ``seed`` and calibrated on images that look like lines of text."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     for parameter in network.state_dict().values():
         if parameter.ndim == 1:
-            values = parameter.numpy() + chance.uniform(-_NOISE, _NOISE, parameter.shape)
+            values = parameter.numpy() + rng.uniform(-_NOISE, _NOISE, parameter.shape)
         else:
             # Paddle keeps convolutions as (outputs, inputs, height, width) and matrices as (inputs, outputs).
             shape = parameter.shape
             fan_in = shape[0] if parameter.ndim == 2 else np.prod(shape[1:])  # noqa: PLR2004 - a matrix
-            values = chance.normal(0.0, fan_in**-0.5, shape)
+            values = rng.normal(0.0, fan_in**-0.5, shape)
         parameter.set_value(values.astype(np.float32))
     for layer in network.sublayers():
         if isinstance(layer, Attention):
@@ -56,13 +56,13 @@ def set_weights(network: Recogniser, *, seed: int = 0) -> None:
 
 def line_images(count: int, width: int, *, seed: int = 0) -> npt.NDArray[np.float32]:
     """Return ``count`` images in -1..1 with random strokes of one colour on another: (count, 3, 48, width)."""
-    chance = np.random.default_rng(seed)
-    cells = chance.random((count, 1, 48 // _CELL_HEIGHT, width // _CELL_WIDTH + 1)) < 0.4  # noqa: PLR2004 - ink
+    rng = np.random.default_rng(seed)
+    cells = rng.random((count, 1, 48 // _CELL_HEIGHT, width // _CELL_WIDTH + 1)) < 0.4  # noqa: PLR2004 - ink
     cells[:, :, [0, -1]] = False
     ink = cells.repeat(_CELL_HEIGHT, axis=2).repeat(_CELL_WIDTH, axis=3)[..., :width]
-    dark = chance.uniform(-1.0, -0.2, (count, 3, 1, 1))
-    light = chance.uniform(0.2, 1.0, (count, 3, 1, 1))
-    noise = chance.normal(0.0, 0.05, (count, 3, 48, width))
+    dark = rng.uniform(-1.0, -0.2, (count, 3, 1, 1))
+    light = rng.uniform(0.2, 1.0, (count, 3, 1, 1))
+    noise = rng.normal(0.0, 0.05, (count, 3, 48, width))
     return np.clip(np.where(ink, dark, light) + noise, -1.0, 1.0).astype(np.float32)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _ROUTE = "/text-recognition"
 _CLIENTS = 64
-_MOST_ENDS = 10  # ends of a server under load, each with its start
+_MAX_ENDS = 10  # ends of a server under load, each with its start
 _IDLERS, _IDLE_S = 64, 20.0
 _OK = 200
 _FORBIDDEN = (
@@ -87,7 +87,7 @@ def server(files: Sequence[str], times: int) -> Iterator[Row]:
     with _serving("--port", "0") as one:
         expected = asyncio.run(_texts(one.url, bodies))
     lines = list(zip(bodies, expected, strict=True))
-    ends = min(times, _MOST_ENDS)
+    ends = min(times, _MAX_ENDS)
     for number in (signal.SIGTERM, signal.SIGKILL):
         yield _ends(lines, number, ends)
     yield _idlers(lines)

@@ -166,8 +166,8 @@ class Backend(ABC):
                 to W. Columns beyond it have no effect, and time steps beyond it are blank.
             contents: (N,), int32, for a graph that normalises only: how many columns of each line hold its pixels,
                 from 1 to W; the others become 0.
-            margin: Also find the rivals within this margin of probability, where the graph leaves the reduction to the
-                host; 0 looks for none.
+            margin: Also find the near-ties within this margin of probability, where the graph leaves the reduction to
+                the host; 0 looks for none.
 
         Returns:
             Emissions of (N, T), owned by the caller: the engine never writes to them again.

@@ -56,7 +56,7 @@ def gpu_reason(backend: str, options: Mapping[str, Any], device: str, machine: M
         return ""
     wanted = way.package or way.module
     if wanted and not (way.package and _installed(way.package)) and not (way.module and _findable(way.module)):
-        return f"{wanted} is not installed: {way.cure}"
+        return f"{wanted} is not installed: {way.hint}"
     if way.tensorrt and not _has_tensorrt():
         return "TensorRT's libraries are not found: pip install tensorrt, of the major version of this ONNX Runtime"
     if way.vendor == "intel":

@@ -50,7 +50,7 @@ SPEC = BackendSpec(
     gpu_ways=(
         _CUDA_WAY,
         replace(_CUDA_WAY, provider="tensorrt", tensorrt=True),
-        GpuWay("tensorrt-rtx", module=RTX_MODULE, cure=INSTALL_RTX),
+        GpuWay("tensorrt-rtx", module=RTX_MODULE, hint=INSTALL_RTX),
     ),
     order=2,
 )

@@ -58,7 +58,7 @@ class OpenVinoOptions(Options):
 
     Attributes:
         precision: Precision of the arithmetic; a device that does not have it is refused, never replaced.
-            ``bf16-selective``, ``int8`` and ``int8-selective`` need a graph that has them, see `ocrhpi.precision`.
+            ``bf16-selective``, ``int8`` and ``int8-selective`` need a graph that has them, see `ocrhpi.quantization`.
         rest: With ``int8`` and ``int8-selective``, precision of the layers that are not in INT8.
         hint: ``latency`` puts all threads to one batch, ``throughput`` shares them out to several batches.
         streams: Batches that are computed at the same time; None leaves it to ``hint``.

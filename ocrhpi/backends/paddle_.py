@@ -47,7 +47,7 @@ SPEC = BackendSpec(
         "enable_new_ir": "new_ir",
         "enable_new_executor": "new_executor",
     },
-    gpu_ways=(GpuWay(package="paddlepaddle-gpu", cure="install paddlepaddle-gpu from PaddlePaddle's own index"),),
+    gpu_ways=(GpuWay(package="paddlepaddle-gpu", hint="install paddlepaddle-gpu from PaddlePaddle's own index"),),
     order=0,
 )
 

@@ -36,7 +36,7 @@ TENSORRT_LINES = 8
 _TF32_FLAGS = ("FLAGS_cublas_allow_tf32", "FLAGS_cudnn_allow_tf32")  # from 3.3 on
 _SHAPES_FILE = "shapes.pbtxt"
 _WORKSPACE = 1 << 30
-_LEAST_NODES = 3  # of a subgraph; Paddle's own default
+_MIN_NODES = 3  # of a subgraph; Paddle's own default
 
 
 def forbid_paddle_tf32(paddle: Paddle) -> None:
@@ -102,7 +102,7 @@ def enable_tensorrt(
     config.enable_tensorrt_engine(
         workspace_size=_WORKSPACE,
         max_batch_size=TENSORRT_LINES,
-        min_subgraph_size=_LEAST_NODES,
+        min_subgraph_size=_MIN_NODES,
         precision_mode=kinds[precision],
         use_static=True,
         use_calib_mode=False,

@@ -46,7 +46,7 @@ class GpuWay:
         provider: Value of the backend's option ``provider`` that takes this way; empty: it has no such option.
         package: Distribution that has the engine for GPUs; empty: the module alone counts.
         module: Module that has it; empty: the package alone counts. If both are empty, nothing more is needed.
-        cure: How to get it.
+        hint: How to get it.
         vendor: Whose GPUs it goes to.
         tensorrt: Whether it needs TensorRT's libraries besides.
     """
@@ -54,7 +54,7 @@ class GpuWay:
     provider: str = ""
     package: str = ""
     module: str = ""
-    cure: str = ""
+    hint: str = ""
     vendor: Literal["nvidia", "intel"] = "nvidia"
     tensorrt: bool = False
 
@@ -80,8 +80,8 @@ class BackendSpec:
             that it can prepare for them.
         shape_count_option: Whether it takes the option ``shape_count``, how many shapes will come.
         devices: Kinds of device that it may run on; on others it is no candidate. Empty: any.
-        lowered_graphs: Whether it runs the graphs of `ocrhpi.precision`: a candidate whose option ``precision`` is one
-            of `ocrhpi.precision.plan.LOWERED` is given the graph of that plan.
+        lowered_graphs: Whether it runs the graphs of `ocrhpi.quantization`: a candidate whose option ``precision`` is
+            one of `ocrhpi.quantization.plan.LOWERED` is given the graph of that plan.
         fault: Why a third party's entry could not be read; None for a good one.
         threads_option: Name of its option for the number of CPU threads; None: unknown, so that it takes what it likes.
         runs_paddle: Whether it reads the Paddle files of a model itself, and runs no ONNX.

@@ -46,7 +46,7 @@ SPEC = BackendSpec(
     shape_option=True,
     devices=("gpu",),
     batch_options=("requests",),
-    gpu_ways=(GpuWay(module="tensorrt", cure=INSTALL),),
+    gpu_ways=(GpuWay(module="tensorrt", hint=INSTALL),),
     order=3,
 )
 

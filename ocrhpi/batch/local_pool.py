@@ -7,14 +7,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi.batch.log_relay import relay
 from ocrhpi.batch.pool import USUAL_CPUS, Pool
 from ocrhpi.batch.reading import Reading
-from ocrhpi.batch.said import say_again
-from ocrhpi.children.child import Child, ChildFailed
 from ocrhpi.errors import WorkerFailed
 from ocrhpi.files import TemporaryFolder
 from ocrhpi.forks import RenewedLock, RenewedThreads, renew_in_children
 from ocrhpi.machine import usable_cores
+from ocrhpi.workers.process import WorkerProcess, WorkerProcessFailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ class LocalPool(Pool):
         self._threads = RenewedThreads(workers, "ocrhpi-batch")
         self._own = threading.local()
         self._lock = RenewedLock()
-        self._children: list[Child] = []
+        self._children: list[WorkerProcess] = []
         self._closed = False
         renew_in_children(self)
 
@@ -90,18 +90,18 @@ class LocalPool(Pool):
             child = self._child()
             try:
                 readings, warnings = child.ask("read", _LONGEST_S, **asked)
-            except ChildFailed as error:
+            except WorkerProcessFailed as error:
                 if child.alive or self._closed or not left:  # alive: it said why it cannot, and would again
                     tries = "" if child.alive else f"{_TRIES - left} times in a row, "
                     raise WorkerFailed(child.log.stem, f"{tries}{error.reason}") from error
             else:
-                say_again(child.log.stem, warnings)
+                relay(child.log.stem, warnings)
                 return [Reading(*reading) for reading in readings]
         raise AssertionError  # the last try returns or raises
 
-    def _child(self) -> Child:
+    def _child(self) -> WorkerProcess:
         """Return this thread's worker; start one if it has none, or if it died."""
-        child: Child | None = getattr(self._own, "child", None)
+        child: WorkerProcess | None = getattr(self._own, "child", None)
         if child is not None and child.alive:
             return child
         with self._lock:
@@ -112,7 +112,7 @@ class LocalPool(Pool):
                 child.close()
             log = self._logs.path / f"{threading.current_thread().name}.log"
             command = [sys.executable, "-c", _PROGRAM.format(path=sys.path)]
-            child = self._own.child = Child(command, log, stop_between=False)
+            child = self._own.child = WorkerProcess(command, log, stop_between=False)
             self._children.append(child)
         return child
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrhpi.batch.winners import keep_winner
+from ocrhpi.batch.tunings import keep_winner
 from ocrhpi.forks import RenewedLock
 from ocrhpi.loader import open_predictor
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ocrhpi.predictor import Predictor
     from ocrhpi.reading_options import ReadingOptions
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.cache import Tuning
 
 __all__ = ["shared_predictor"]
 
@@ -27,7 +27,7 @@ def shared_predictor(options: ReadingOptions, winners: Mapping[str, Tuning] | No
 
     Args:
         options: What reads.
-        winners: What was measured elsewhere, see `ocrhpi.batch.winners`.
+        winners: What was measured elsewhere, see `ocrhpi.batch.tunings`.
 
     Raises:
         OcrhpiError: As `ocrhpi.loader.open_predictor`.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ocrhpi.batch.reading import Reading
     from ocrhpi.hpi_config import HpiConfig
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.cache import Tuning
 
 __all__ = ["LineRecognizer"]
 
@@ -43,7 +43,7 @@ class LineRecognizer:
         threads: CPU threads of the engine: the share of the machine that this process has; None takes all.
         batch_size: Most lines in one call of the engine; None takes what was measured and, where nothing was, 8.
         **others: Other attributes of `ocrhpi.reading_options.ReadingOptions`, such as ``character_dict_path``.
-        winners: What was measured on machines of other kinds, see `ocrhpi.batch.winners`.
+        winners: What was measured on machines of other kinds, see `ocrhpi.batch.tunings`.
 
     Raises:
         OptionError: An option does not fit, or neither ``model_name`` nor ``model_dir`` is given.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Columns", "ImageShard", "ParquetShard", "Row", "Shard", "Task", "chunks", "rows_of_a_part", "shard_from"]
 
-_LEAST_ROWS, _MOST_ROWS = 64, 1000
+_MIN_ROWS, _MAX_ROWS = 64, 1000
 _SHARDS_OF_A_WORKER = 4
 
 Columns: TypeAlias = Any
@@ -103,7 +103,7 @@ def shard_from(plain: dict[str, Any]) -> Shard:
 
 def rows_of_a_part(rows: int, workers: int) -> int:
     """Return how many rows make a shard: few enough for all workers to have some, many enough for full batches."""
-    return min(_MOST_ROWS, max(_LEAST_ROWS, -(-rows // (_SHARDS_OF_A_WORKER * workers))))
+    return min(_MAX_ROWS, max(_MIN_ROWS, -(-rows // (_SHARDS_OF_A_WORKER * workers))))
 
 
 def chunks(items: Iterable[Row], size: int) -> Iterator[tuple[Row, ...]]:

@@ -1,4 +1,4 @@
-"""A worker's end; a child as `ocrhpi.children` describes it. Commands are methods of `Session`.
+"""A worker's end; a child as `ocrhpi.workers` describes it. Commands are methods of `Session`.
 
 Started by `ocrhpi.batch.local_pool`.
 """
@@ -9,12 +9,12 @@ import base64
 import signal
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi.batch.log_relay import LogRelay
 from ocrhpi.batch.opening import shared_predictor
 from ocrhpi.batch.reading import read_cells
-from ocrhpi.batch.said import Said
-from ocrhpi.children.serving import run_child
 from ocrhpi.loader import batch_size_of
 from ocrhpi.reading_options import reading_options
+from ocrhpi.workers.commands import serve_commands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Session:
     """The commands; arguments and values are plain, since they cross a process border as JSON."""
 
     def __init__(self) -> None:
-        self._said = Said()
+        self._said = LogRelay()
 
     def read(self, options: dict[str, Any], cells: Sequence[Any]) -> tuple[list[Reading], list[str]]:
         """Return text, score and error of each cell, and warnings; the predictor is opened at the first call."""
@@ -41,7 +41,7 @@ class Session:
 def main() -> None:
     """Serve the parent; Ctrl-C at the terminal, which all its processes get, is the parent's to act on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    run_child(Session())
+    serve_commands(Session())
 
 
 def _cell(cell: Any) -> Cell:  # noqa: ANN401 - JSON

@@ -6,10 +6,10 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from ocrhpi.candidate import Setup
+from ocrhpi.candidate import ExecutionPlan
 from ocrhpi.options import Options
+from ocrhpi.tuning.cache import Tuning
 from ocrhpi.tuning.rows import GateResult, Passing
-from ocrhpi.tuning.winners import Tuning
 
 __all__ = ["MODES", "Accuracy", "BenchRow", "Mode", "ModeResult", "Weights"]
 
@@ -50,7 +50,7 @@ class ModeResult(Options):
     """
 
     mode: Mode
-    setup: Setup | None = None
+    setup: ExecutionPlan | None = None
     reason: str = ""
     passing: Passing = ""
     effective: dict[str, Any] | None = None

@@ -20,22 +20,22 @@ from ocrhpi.machine import describe_machine, load_average
 from ocrhpi.model import file_name, load_model
 from ocrhpi.tuner import find_or_tune, plan
 from ocrhpi.tuning.calibration import load_calibration
-from ocrhpi.tuning.contestant import Contestant, Job, Rejected
 from ocrhpi.tuning.gate import compare, known_lines
 from ocrhpi.tuning.progress import Step
+from ocrhpi.tuning.trial import Job, Rejected, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ocrhpi.bench.rows import Accuracy, Mode, Weights
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
     from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.model import Model
     from ocrhpi.tuner import Plan
+    from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.calibration import CalibrationSet
-    from ocrhpi.tuning.progress import Watcher
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.progress import OnProgress
 
     Judge: TypeAlias = Callable[[Path], Accuracy]
     """Says how accurate the model in a directory is."""
@@ -75,7 +75,7 @@ class _Settings:
     device: str | None
     rounds: int
     batch_size: int
-    watcher: Watcher
+    on_progress: OnProgress
 
 
 def row_path(output: Path, name: str) -> Path:
@@ -92,7 +92,7 @@ def bench_all(
     rounds: int = 7,
     batch_size: int = 1,
     judge: Judge | None = None,
-    watcher: Watcher = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> Iterator[BenchRow]:
     """Measure the models that ``output`` has no row of, and yield every row as soon as it is there.
 
@@ -107,14 +107,14 @@ def bench_all(
         rounds: Rounds of all modes.
         batch_size: Lines in one call of the engine alone.
         judge: Says how accurate a model is; asked of rows that do not say so yet, except of random weights.
-        watcher: Is told of every step.
+        on_progress: Is told of every step.
 
     Raises:
         OutputError: A row cannot be written.
     """
     with told_as_output(output):
         output.mkdir(parents=True, exist_ok=True)
-    settings = _Settings(config, device, rounds, batch_size, watcher)
+    settings = _Settings(config, device, rounds, batch_size, on_progress)
     for job in jobs:
         path = row_path(output, job.name)
         row = _done(path)
@@ -129,7 +129,7 @@ def bench_all(
 
 def _write(row: BenchRow, path: Path) -> None:
     with told_as_output(path):
-        write_atomically(path, row.model_dump_json(indent=1, exclude_defaults=False))
+        write_atomically(path, row.model_dump_json(indent=1, exclude_defaults=False, by_alias=True))
 
 
 def _judged(row: BenchRow, job: BenchJob, judge: Judge) -> BenchRow:
@@ -183,7 +183,7 @@ def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
     config = settings.config.model_copy(update={"budget_s": settings.config.budget_s})  # given: to measure thoroughly
     model = load_model(job.path)
     planned = plan(model, config, settings.device)
-    tuning = find_or_tune(planned, lambda step: settings.watcher(_named(step, job.name)))
+    tuning = find_or_tune(planned, lambda step: settings.on_progress(_named(step, job.name)))
     calibration = load_calibration(config.calibration_dir)
     setups = _modes(planned, tuning)
     with temporary_folder() as logs:
@@ -193,19 +193,19 @@ def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "size_mib": sum(file.stat().st_size for file in model.files.source) / 2**20,
         "device": planned.device,
-        "versions": {"ocrhpi": ocrhpi.__version__, **planned.entrants.engines},
+        "versions": {"ocrhpi": ocrhpi.__version__, **planned.grid.engines},
         "modes": modes,
         "tuning": tuning,
         "unstable": _unsteady(modes),
     }
 
 
-def _modes(planned: Plan, tuning: Tuning | None) -> dict[Mode, Setup]:
+def _modes(planned: Plan, tuning: Tuning | None) -> dict[Mode, ExecutionPlan]:
     device, config = planned.device, planned.config
     threads = {} if config.cpu_threads is None else {"threads": config.cpu_threads}
-    setups: dict[Mode, Setup] = {}
+    setups: dict[Mode, ExecutionPlan] = {}
     if planned.model.files.onnx_alone:
-        setups["onnx"] = planned.entrants.baseline
+        setups["onnx"] = planned.grid.baseline
     elif device == "cpu":
         setups["plain"] = Candidate(backend="paddle", device=device, options={"onednn": False, **threads})
         setups["onednn"] = Candidate(backend="paddle", device=device, options={"onednn": True, **threads})
@@ -222,11 +222,11 @@ class _Study:
 
     model: Model
     calibration: CalibrationSet
-    setups: dict[Mode, Setup]
+    setups: dict[Mode, ExecutionPlan]
     logs: Path
     settings: _Settings
     name: str
-    contestants: dict[Mode, Contestant] = field(default_factory=dict)
+    trials: dict[Mode, Trial] = field(default_factory=dict)
     engine_ms: dict[Mode, list[float]] = field(default_factory=dict)
 
     def run(self, cache_dir: Path | None) -> tuple[ModeResult, ...]:
@@ -234,58 +234,58 @@ class _Study:
         job = Job(self.model, self.calibration.directory, cache_dir, "throughput", _CALL_LINES, self.logs)
         with ExitStack() as stack:
             for number, (mode, setup) in enumerate(self.setups.items()):
-                contestant = Contestant(setup, job, number)
-                stack.callback(contestant.close)
-                self.contestants[mode], self.engine_ms[mode] = contestant, []
+                trial = Trial(setup, job, number)
+                stack.callback(trial.close)
+                self.trials[mode], self.engine_ms[mode] = trial, []
                 self._attempt(mode, "loading", 0)
-            chance = random.Random(0)  # noqa: S311 - not for secrets
+            rng = random.Random(0)  # noqa: S311 - not for secrets
             for number in range(self.settings.rounds):
-                for mode in chance.sample(list(self.contestants), len(self.contestants)):
+                for mode in rng.sample(list(self.trials), len(self.trials)):
                     self._attempt(mode, "timing", number)
             return tuple(self._result(mode) for mode in self.setups)
 
     def _attempt(self, mode: Mode, doing: str, number: int) -> None:
-        contestant = self.contestants[mode]
-        if contestant.reason:
+        trial = self.trials[mode]
+        if trial.reason:
             return
         rounds, lines = self.settings.rounds, self.settings.batch_size
-        self.settings.watcher(Step(f"{self.name}: {doing}", contestant.setup.name, number, rounds, "", 0.0))
+        self.settings.on_progress(Step(f"{self.name}: {doing}", trial.setup.name, number, rounds, "", 0.0))
         try:
             if doing == "loading":
-                contestant.start(None)
-                contestant.read_to(min(_GATE_LINES, len(self.calibration.lines)), None)
-                contestant.take_first_look(None)  # warm-up
-                contestant.meet_shapes(rounds, None)
-                contestant.time_engine(_ENGINE_CALLS, lines)
+                trial.start(None)
+                trial.read_to(min(_GATE_LINES, len(self.calibration.lines)), None)
+                trial.time_screening(None)  # warm-up
+                trial.meet_shapes(rounds, None)
+                trial.time_engine(_ENGINE_CALLS, lines)
             else:
-                contestant.time_round(number, None)
-                self.engine_ms[mode].append(statistics.median(contestant.time_engine(_ENGINE_CALLS, lines)))
+                trial.time_round(number, None)
+                self.engine_ms[mode].append(statistics.median(trial.time_engine(_ENGINE_CALLS, lines)))
         except Rejected as error:
-            contestant.reject(error)
+            trial.reject(error)
 
     def _result(self, mode: Mode) -> ModeResult:
-        row = self.contestants[mode].row()
+        row = self.trials[mode].row()
         return ModeResult(
             mode=mode,
             setup=row.candidate,
             reason=row.reason,
             passing=row.passing,
             effective=row.effective,
-            gate=self._gate(self.contestants[mode]),
+            gate=self._gate(self.trials[mode]),
             load_s=row.load_s,
             peak_mib=row.peak_mib,
             engine_ms=() if row.reason else tuple(self.engine_ms[mode]),
             samples=() if row.reason else row.times,
         )
 
-    def _gate(self, contestant: Contestant) -> Any:  # noqa: ANN401 - GateResult or None
+    def _gate(self, trial: Trial) -> Any:  # noqa: ANN401 - GateResult or None
         """Compare with the best normal mode that runs."""
-        references = [self.contestants[mode] for mode in ("onednn", "plain", "gpu", "onnx") if mode in self.contestants]
+        references = [self.trials[mode] for mode in ("onednn", "plain", "gpu", "onnx") if mode in self.trials]
         reference = next((one for one in references if not one.reason), None)
-        if reference is None or contestant.reason:
+        if reference is None or trial.reason:
             return None
         lines = known_lines(((line.name, line.text) for line in self.calibration.lines), self.model.labels)
-        return compare(lines[: len(contestant.reading)], reference.reading, contestant.reading, self.model.labels)
+        return compare(lines[: len(trial.reading)], reference.reading, trial.reading, self.model.labels)
 
 
 def _named(step: Step, name: str) -> Step:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["check_python", "collect_wheels"]
 
 _PYTHON = re.compile(r"3\.\d{1,2}")
-_MOST_REASON = 500
+_MAX_REASON = 500
 
 
 def check_python(python: str) -> None:
@@ -77,7 +77,7 @@ def collect_wheels(directory: Path, extras: Sequence[str], platforms: Sequence[s
 
 def _reason(stderr: str) -> str:
     lines = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
-    return " ".join(lines)[:_MOST_REASON].rstrip(".")
+    return " ".join(lines)[:_MAX_REASON].rstrip(".")
 
 
 def _pin(wheel: Path) -> str:

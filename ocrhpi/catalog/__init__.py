@@ -4,7 +4,7 @@ In reading order:
 
 - ``models.py``: names and published figures, from ``official_models.csv``
 - ``store.py``: the cache; `fetch` is the way in
-- ``landing.py``: asks the sources in order and puts a whole model in its place
+- ``install.py``: asks the sources in order and puts a whole model in its place
 - ``sources.py``: the model hubs and the archive server; ``wheels.py``: the package index
 - ``transfer.py``: one HTTP download, with ``answers.py`` (what an answer means) and ``partial.py`` (resuming)
 - ``unpack.py``: archives that nobody vouches for

@@ -79,7 +79,7 @@ class PartialFile:
         self.path.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
-    def land(self, target: Path) -> None:
+    def install(self, target: Path) -> None:
         """Make the part, now whole, the file ``target``."""
         self.path.replace(target)
         self.note.unlink(missing_ok=True)

@@ -104,7 +104,7 @@ def fetch(
 
 def _fetch_locked(name: str, target: Path, sources: Sequence[Source], *, quiet: bool, limits: Limits | None) -> None:
     # requests and tqdm cost more to import than all the rest, and a model in the cache needs none.
-    from ocrhpi.catalog.landing import land  # noqa: PLC0415
+    from ocrhpi.catalog.install import install  # noqa: PLC0415
     from ocrhpi.catalog.transfer import Downloader  # noqa: PLC0415
 
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def _fetch_locked(name: str, target: Path, sources: Sequence[Source], *, quiet: 
         if read_complete(target, name):
             return
         with closing(Downloader(limits, progress=False if quiet else None)) as downloader:
-            land(name, target, sources, downloader)
+            install(name, target, sources, downloader)
 
 
 def verify(name: str, *, cache_dir: Path | str | None = None) -> Path:

@@ -15,17 +15,17 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from ocrhpi.catalog.answers import (
+from ocrhpi.catalog.delivery import DeliveredFile
+from ocrhpi.catalog.failure import SourceFailed
+from ocrhpi.catalog.partial import PartialFile
+from ocrhpi.catalog.responses import (
     Body,
     Interrupted,
     RangeRefused,
     announced_sha256,
     connection_failure,
-    read_answer,
+    read_response,
 )
-from ocrhpi.catalog.delivery import DeliveredFile
-from ocrhpi.catalog.failure import SourceFailed
-from ocrhpi.catalog.partial import PartialFile
 from ocrhpi.files import sha256_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Downloader:
         if resume:
             headers |= {"Range": f"bytes={resume.offset}-", "If-Range": resume.etag}
         with self._ask(url, headers) as response:
-            body = read_answer(response, resume)
+            body = read_response(response, resume)
             if (body.total_bytes or 0) > self.limits.max_bytes:
                 raise SourceFailed(f"{body.total_bytes} bytes, more than the limit of {self.limits.max_bytes}")
             expected = announced_sha256(response, sha256_header) if sha256_header else None
@@ -144,7 +144,7 @@ class Downloader:
             problem = f"SHA-256 is {digest}, expected {expected}"
             # Only a file that came in one piece proves that the host is wrong, and not an earlier part.
             raise Interrupted(problem) if body.offset else SourceFailed(problem)
-        partial.land(target)
+        partial.install(target)
         return DeliveredFile(target, digest, size, url, sha256_known=expected is not None)
 
     def _ask(self, url: str, headers: dict[str, str]) -> requests.Response:

@@ -15,7 +15,7 @@ from ocrhpi.batch.plan import job_of
 from ocrhpi.batch.run import run_batch
 from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import open_store
-from ocrhpi.batch.winners import device_of, measure_winner
+from ocrhpi.batch.tunings import device_of, measure_winner
 from ocrhpi.cli.options import model_facts, option, source_of, switch
 from ocrhpi.display.live import watching
 from ocrhpi.errors import OcrhpiError, OptionError
@@ -132,8 +132,8 @@ def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int |
     count, threads = share_of_a_worker(workers or 1 if on_gpu else workers, cpus)
     options = options.model_copy(update={"device": device, "threads": threads})
     if options.is_measured:
-        with watching() as watcher:
-            measure_winner(options, watcher)
+        with watching() as on_progress:
+            measure_winner(options, on_progress)
         options = options.without_measuring()
     return LocalPool(options, count)
 

@@ -9,8 +9,8 @@ import click
 
 from ocrhpi.bench.jobs import find_jobs
 from ocrhpi.bench.run import bench_all
+from ocrhpi.display.formatting import percent
 from ocrhpi.display.live import watching
-from ocrhpi.display.wording import percent
 from ocrhpi.errors import OptionError
 from ocrhpi.evaluation.dataset import load_dataset
 from ocrhpi.evaluation.evaluate import evaluate
@@ -82,7 +82,7 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
     config = read_hpi_config({name: value for name, value in given.items() if value is not None})
     jobs, judge = find_jobs(names, models), _judge(labels, dataset, config, device)
     failed = 0
-    with watching() as watcher:
+    with watching() as on_progress:
         rows = bench_all(
             jobs,
             config,
@@ -91,7 +91,7 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
             rounds=rounds,
             batch_size=batch_size,
             judge=judge,
-            watcher=watcher,
+            on_progress=on_progress,
         )
         for row in rows:
             say(_line(row))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ocrhpi.bundle.beside import Beside
+from ocrhpi.bundle.artifacts import Beside
 from ocrhpi.bundle.options import BundleOptions
 from ocrhpi.bundle.runner import write_runner
 from ocrhpi.bundle.targets import TARGETS, target_of

@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from ocrhpi.backends.registry import backend_specs
 from ocrhpi.cli.options import model_facts, option, source_of
+from ocrhpi.display.formatting import percent, plain
 from ocrhpi.display.live import watching
 from ocrhpi.display.printing import print_view
-from ocrhpi.display.wording import percent, plain
 from ocrhpi.errors import OptionError, nearest
 from ocrhpi.evaluation.dataset import load_dataset
 from ocrhpi.evaluation.metric import Metric, unwritable
@@ -148,8 +148,8 @@ def _opener(name: str, source: ModelSource, device: str | None, hpi_config: str 
 
 
 def _high_performance(options: ReadingOptions) -> Predictor:
-    with watching() as watcher:
-        return open_predictor(options, watcher)
+    with watching() as on_progress:
+        return open_predictor(options, on_progress)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import click
 from ocrhpi.display.printing import print_view
 from ocrhpi.display.table import tuning_evidence, tuning_json
 from ocrhpi.output import say_json
-from ocrhpi.tuning.winners import read_tuning
+from ocrhpi.tuning.cache import read_tuning
 
 __all__ = ["command"]
 
@@ -19,7 +19,7 @@ __all__ = ["command"]
     help="""Say why FILE, which 'ocrhpi tune' or use_hpip=True made, chose what it chose.
 
     Shows the machine and versions it was made with, all that was measured, which texts changed, what was refused and
-    why, and what a looser policy of accuracy would give.
+    why, and what a more relaxed policy of accuracy would give.
     """,
 )
 @click.argument("file", type=click.Path(path_type=Path))

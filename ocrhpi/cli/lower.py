@@ -11,12 +11,12 @@ from rich.text import Text
 from tqdm import tqdm
 
 from ocrhpi.cli.options import model_facts, source_of
+from ocrhpi.display.formatting import percent, plain
 from ocrhpi.display.printing import print_view
-from ocrhpi.display.wording import percent, plain
 from ocrhpi.loader import find_model
-from ocrhpi.precision.lower import make_plan
-from ocrhpi.precision.plan import LOWERED
-from ocrhpi.precision.store import place_of
+from ocrhpi.quantization.lower import make_plan
+from ocrhpi.quantization.plan import LOWERED
+from ocrhpi.quantization.store import cache_path
 from ocrhpi.tuning.calibration import load_calibration
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ocrhpi.precision.plan import Lowered, PrecisionPlan
+    from ocrhpi.quantization.plan import Lowered, PrecisionPlan
 
 __all__ = ["command"]
 
@@ -56,7 +56,7 @@ def command(  # noqa: D103 - click documents it
     pixels = [line.pixels for line in calibration.lines[:lines]]
     with tqdm(desc="starting", bar_format="{desc}  {elapsed}", disable=None) as bar:
         plan = make_plan(source, precision, pixels, cache_dir=cache_dir, advance=bar.set_description_str)
-    print_view(_view(plan, place_of(source, precision, cache_dir=cache_dir)))
+    print_view(_view(plan, cache_path(source, precision, cache_dir=cache_dir)))
 
 
 def _view(plan: PrecisionPlan, path: Path) -> RenderableType:

@@ -120,8 +120,8 @@ def _serve_here(
     from ocrhpi.serving.server import Server, bind, run, url_of  # noqa: PLC0415
 
     with bind(host, port) as listener:  # before it measures
-        with watching() as watcher:
-            predictor, settled = open_model(served, options, watcher)
+        with watching() as on_progress:
+            predictor, settled = open_model(served, options, on_progress)
         effective, name = predictor.effective, predictor.model.name
         what = f"{effective.backend} {effective.engine_version}, {effective.device}, {effective.precision}"
         server = Server(

@@ -16,12 +16,12 @@ from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import find_model
 from ocrhpi.output import say, say_json
 from ocrhpi.tuner import find_or_tune, plan
-from ocrhpi.tuning.question import Goal
-from ocrhpi.tuning.winners import write_tuning
+from ocrhpi.tuning.cache import write_tuning
+from ocrhpi.tuning.objective import Goal
 
 if TYPE_CHECKING:
     from ocrhpi.tuner import Plan
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.cache import Tuning
 
 __all__ = ["command"]
 
@@ -95,7 +95,7 @@ def _fault_of_writing(tuning: Tuning, output: Path) -> OutputError | None:
 
 
 def _measure(planned: Plan) -> Tuning:
-    with watching(planned.config.budget_s) as watcher:
-        tuning = find_or_tune(planned, watcher)
+    with watching(planned.config.budget_s) as on_progress:
+        tuning = find_or_tune(planned, on_progress)
     assert tuning is not None  # noqa: S101 - None is for 'never'
     return tuning

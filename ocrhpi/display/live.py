@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.tuning.progress import Step, Watcher
+    from ocrhpi.tuning.progress import OnProgress, Step
 
 __all__ = ["watching"]
 
@@ -19,7 +19,7 @@ _log = logging.getLogger("ocrhpi")
 
 
 @contextmanager
-def watching(total_s: float | None = None, *, stream: TextIO | None = None) -> Iterator[Watcher]:
+def watching(total_s: float | None = None, *, stream: TextIO | None = None) -> Iterator[OnProgress]:
     """Show how far a tuning is, from its first step until the context is left; a terminal is then as it was before.
 
     On a terminal: what is tried, what leads, and how much of the budget is spent. Elsewhere nothing is shown; a line

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ocrhpi.candidate import Verified
-from ocrhpi.display.figures import lines_read, part_of_key
-from ocrhpi.display.wording import beside_the_cpu, percent, plain, times
-from ocrhpi.tuning.gate import next_looser
+from ocrhpi.display.formatting import beside_the_cpu, percent, plain, times
+from ocrhpi.display.summary import lines_read, part_of_key
+from ocrhpi.tuning.gate import next_policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ocrhpi.display.figures import Figures
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.display.summary import Figures
+    from ocrhpi.tuning.cache import Tuning
 
 __all__ = ["changed_texts", "conclusion", "legend", "origin", "read_again", "refused", "remarks", "title", "what_runs"]
 
@@ -29,7 +29,7 @@ _FINGERPRINT = 16  # characters that tell models apart, as in the names of files
 
 def title(tuning: Tuning) -> RenderableType:
     """Return the model, and what was asked."""
-    asked = tuning.question
+    asked = tuning.objective
     parts = [
         f"{tuning.model.name} on {tuning.key.get('device') or 'any device'}",
         asked.goal,
@@ -131,7 +131,7 @@ def what_runs(tuning: Tuning) -> Iterator[RenderableType]:
 
 
 def conclusion(tuning: Tuning, path: Path | str | None, *, evidence: bool) -> Iterator[RenderableType]:
-    """Yield why the winner won, how sure that is, what a looser policy gives, and how all that was measured."""
+    """Yield why the winner won, how sure that is, what a more relaxed policy gives, and how all that was measured."""
     choice = tuning.choice
     yield Text.assemble(("why: ", "bold"), plain(choice.reason))
     if not choice.decided:
@@ -148,11 +148,11 @@ def conclusion(tuning: Tuning, path: Path | str | None, *, evidence: bool) -> It
 
 
 def _looser(tuning: Tuning, *, evidence: bool) -> Iterator[RenderableType]:
-    looser, next_policy = tuning.choice.next_policy, next_looser(tuning.question.accuracy)
-    if looser is not None:
-        name = plain(tuning.rows[looser.row].candidate.name)
-        text = f"{name!r} would win, {times(looser.gain)} as fast as the winner"
-        yield Text.assemble((f"with accuracy {looser.accuracy}: ", "bold"), text)
+    relaxed, next_policy = tuning.choice.next_policy, next_policy_of(tuning.objective.accuracy)
+    if relaxed is not None:
+        name = plain(tuning.rows[relaxed.row].candidate.name)
+        text = f"{name!r} would win, {times(relaxed.gain)} as fast as the winner"
+        yield Text.assemble((f"with accuracy {relaxed.accuracy}: ", "bold"), text)
     elif evidence and next_policy is not None:
         yield Text.assemble(
             (f"with accuracy {next_policy}: ", "bold"), "nothing is proved to be faster than the winner"

@@ -9,40 +9,40 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from ocrhpi.display.wording import decimal, percent, plain, times, wrapped
+from ocrhpi.display.formatting import decimal, percent, plain, times, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ocrhpi.display.figures import Figures
-    from ocrhpi.tuning.question import Question
+    from ocrhpi.display.summary import Figures
+    from ocrhpi.tuning.objective import Objective
 
 __all__ = ["rows_table"]
 
 _GAP = 2
-_LEAST_NAME = 24
-_LEAST_NAME_SHARE = 4  # a quarter of the terminal
-_LEAST_BAR, _MOST_BAR = 8, 30
+_MIN_NAME = 24
+_MIN_NAME_SHARE = 4  # a quarter of the terminal
+_MIN_BAR, _MAX_BAR = 8, 30
 _BLOCKS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█")  # eighths
 
 
-def rows_table(figures: Sequence[Figures], question: Question, width: int, *, ascii_only: bool = False) -> Table:
+def rows_table(figures: Sequence[Figures], objective: Objective, width: int, *, ascii_only: bool = False) -> Table:
     """Return the table of what was measured.
 
     Args:
         figures: The rows, in the order in which they are shown.
-        question: What was asked; decides which columns there are.
+        objective: What was asked; decides which columns there are.
         width: Columns of the terminal; where there is no room the least important are left out.
         ascii_only: Whether nothing else can be shown.
     """
     names = [plain(one.name) for one in figures]
     longest = max(map(cell_len, names), default=0)
-    least = min(longest, max(_LEAST_NAME, width // _LEAST_NAME_SHARE))
+    least = min(longest, max(_MIN_NAME, width // _MIN_NAME_SHARE))
     room = width - 1 - 2 * _GAP
-    speed, *others = _fitting(_columns(figures, question), room - least - _LEAST_BAR)
+    speed, *others = _fitting(_columns(figures, objective), room - least - _MIN_BAR)
     room -= sum(column.width + _GAP for column in (speed, *others))
-    name_width = max(least, min(longest, room - _LEAST_BAR))
-    bar_width = max(_LEAST_BAR, min(room - name_width, _MOST_BAR))
+    name_width = max(least, min(longest, room - _MIN_BAR))
+    bar_width = max(_MIN_BAR, min(room - name_width, _MAX_BAR))
     fastest = max((one.speed or 0.0 for one in figures), default=0.0) or 1.0
 
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
@@ -86,7 +86,7 @@ class _Column:
         return max(map(cell_len, (self.title, *self.cells)))
 
 
-def _columns(figures: Sequence[Figures], question: Question) -> list[_Column]:
+def _columns(figures: Sequence[Figures], objective: Objective) -> list[_Column]:
     """Return what there are figures for, the speed first."""
     rows = [one.row for one in figures]
     speed = _Column("vs normal mode, 95 %", [_speed(one) for one in figures], 10)
@@ -99,7 +99,7 @@ def _columns(figures: Sequence[Figures], question: Question) -> list[_Column]:
         _Column("first ms", [decimal(row.first_call_ms) for row in rows], 1),
         _Column("ran", [_ran(row.effective or {}) for row in rows], 4, justify="left"),
     ]
-    if question.goal == "throughput":
+    if objective.goal == "throughput":
         found.insert(1, _Column("lines/s", [_about(one, one.ms and 1e3 / one.ms) for one in figures], 6))
         found.insert(2, _Column("ms alone", [decimal(one.alone_ms) for one in figures], 9))
     return [speed, *(column for column in found if any(column.cells))]

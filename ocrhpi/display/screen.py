@@ -27,7 +27,7 @@ __all__ = ["Screen"]
 
 # The countdown is drawn by a thread of this process while candidates are timed: rarely, so that it costs them nothing.
 _COUNTDOWN_PER_S = 1.0
-_LEAST_PAUSE_S = 0.1
+_MIN_PAUSE_S = 0.1
 _BAR_WIDTH = 40
 
 
@@ -48,7 +48,7 @@ class Screen:
         self._total_s = total_s
         self._clock = clock
         self._shown: tuple[Step, float] | None = None
-        self._drawn = -_LEAST_PAUSE_S
+        self._drawn = -_MIN_PAUSE_S
         self._live: Live | None = None
         self._stack = ExitStack()
 
@@ -60,7 +60,7 @@ class Screen:
             self._total_s = step.left_s
         if self._live is None:
             self._live = self._start()
-        elif now - self._drawn >= _LEAST_PAUSE_S:
+        elif now - self._drawn >= _MIN_PAUSE_S:
             self._drawn = now
             self._live.refresh()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.display.figures import figures_of, lines_read, part_of_key
 from ocrhpi.display.notes import (
     changed_texts,
     conclusion,
@@ -18,6 +17,7 @@ from ocrhpi.display.notes import (
     what_runs,
 )
 from ocrhpi.display.rows import rows_table
+from ocrhpi.display.summary import figures_of, lines_read, part_of_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console, ConsoleOptions, RenderableType
 
-    from ocrhpi.display.figures import Figures
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.display.summary import Figures
+    from ocrhpi.tuning.cache import Tuning
 
 __all__ = ["tuning_evidence", "tuning_json", "tuning_table"]
 
@@ -75,9 +75,9 @@ def tuning_json(tuning: Tuning, path: Path | str | None = None) -> dict[str, Any
           null and 0 where the speed is from screening
         - ``ms_per_line``, ``lines_per_s``: of a stream; ``alone_ms``: of a line in a call of its own
     """
-    choice, looser = tuning.choice, tuning.choice.next_policy
-    winner_then = looser and tuning.rows[looser.row].candidate.name
-    content = tuning.model_dump(mode="json")
+    choice, relaxed = tuning.choice, tuning.choice.next_policy
+    winner_then = relaxed and tuning.rows[relaxed.row].candidate.name
+    content = tuning.model_dump(mode="json", by_alias=True)
     return {
         "path": None if path is None else str(path),
         "created": tuning.created,
@@ -95,7 +95,7 @@ def tuning_json(tuning: Tuning, path: Path | str | None = None) -> dict[str, Any
         "winner": tuning.rows[choice.winner].candidate.name,
         "decided": choice.decided,
         "reason": choice.reason,
-        "next_policy": looser and {"accuracy": looser.accuracy, "name": winner_then, "gain": looser.gain},
+        "next_policy": relaxed and {"accuracy": relaxed.accuracy, "name": winner_then, "gain": relaxed.gain},
         "rows": [_row_json(one, content["rows"][one.number]) for one in figures_of(tuning)],
     }
 
@@ -150,7 +150,7 @@ class _View:
             yield origin(tuning)
             yield ""
         yield title(tuning)
-        yield rows_table(shown, tuning.question, options.max_width, ascii_only=options.ascii_only)
+        yield rows_table(shown, tuning.objective, options.max_width, ascii_only=options.ascii_only)
         yield from legend(shown)
         yield from _apart(refused(figures))
         if self.evidence:

@@ -23,7 +23,7 @@ FORMAT_VERSION = 1
 # A path below the bundle: no drive, no absolute path, no backslash, no "." or ".." and nothing hidden.
 _PLAIN_NAME = re.compile(r"[\w][\w.+-]*(?:/[\w][\w.+-]*)*", re.ASCII)
 _SHA256 = re.compile("[0-9a-f]{64}")
-_MOST_BYTES = 2 << 30
+_MAX_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class Manifest:
         versions = fields.part("versions")
         listed = fields.part("files")
         files = {name: _entry(where, name, listed.part(name)) for name in listed.keys()}  # noqa: SIM118 - of Fields
-        if sum(entry.size for entry in files.values()) > _MOST_BYTES:
-            raise fields.error("files", f"together they are longer than {_MOST_BYTES} bytes, no bundle is")
+        if sum(entry.size for entry in files.values()) > _MAX_BYTES:
+            raise fields.error("files", f"together they are longer than {_MAX_BYTES} bytes, no bundle is")
         names = versions.keys()
         return cls(fields.get("target", str), {name: versions.get(name, str) for name in names}, files)
 

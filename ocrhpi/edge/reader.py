@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EdgeReader", "open_bundle", "reader_of"]
 
-_MOST_THREADS = 1024  # with more, engines hang
-_WHOLE_OCRHPI = "ocrhpi.bundle.whole"  # not part of ocrhpi-edge
+_MAX_THREADS = 1024  # with more, engines hang
+_WHOLE_OCRHPI = "ocrhpi.bundle.full_runtime"  # not part of ocrhpi-edge
 
 
 class EdgeReader:
@@ -103,8 +103,8 @@ def open_bundle(path: os.PathLike[str] | str, *, threads: int | None = None, sha
 
 def reader_of(bundle: Bundle, threads: int | None = None) -> EdgeReader:
     """Open the engine of an opened bundle; arguments and errors are those of `open_bundle`."""
-    if threads is not None and not 1 <= threads <= _MOST_THREADS:
-        raise OptionError("threads", f"received {threads}; expected 1 to {_MOST_THREADS}")
+    if threads is not None and not 1 <= threads <= _MAX_THREADS:
+        raise OptionError("threads", f"received {threads}; expected 1 to {_MAX_THREADS}")
     config, labels = bundle.config, bundle.labels
     if config.right_to_left:
         _require("bidi", "text of this model is written from right to left", "pip install 'ocrhpi-edge[arabic]'")

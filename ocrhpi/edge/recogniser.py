@@ -1,4 +1,4 @@
-"""Steps 2 to 6 of walk A on a device: widths, batches, tensors, emissions, texts, one batch after the other."""
+"""Steps 2 to 6 of recognition on a device: widths, batches, tensors, emissions, texts, one batch after the other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ocrhpi.edge.memory import return_freed_memory
 from ocrhpi.edge.tensors import to_tensor
 from ocrhpi.errors import BackendClosed, BundleError
 from ocrhpi.recognition.batching import plan_batches, width_ladder
+from ocrhpi.recognition.bidi import to_reading_order
 from ocrhpi.recognition.ctc import CtcDecoder
-from ocrhpi.recognition.direction import to_reading_order
 from ocrhpi.recognition.geometry import line_geometry
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FolderStore", "Store", "ZipStore", "open_store"]
 
-_MOST_MANIFEST_BYTES = 1 << 20
-_MOST_FILES = 10_000
+_MAX_MANIFEST_BYTES = 1 << 20
+_MAX_FILES = 10_000
 _ENCRYPTED = 0x1
 
 
@@ -63,8 +63,8 @@ class Store(ABC):
         Raises:
             BundleError: There is none, or it is too long to be one.
         """
-        if self.size(MANIFEST) > _MOST_MANIFEST_BYTES:
-            raise BundleError(self.where, MANIFEST, f"is longer than {_MOST_MANIFEST_BYTES} bytes")
+        if self.size(MANIFEST) > _MAX_MANIFEST_BYTES:
+            raise BundleError(self.where, MANIFEST, f"is longer than {_MAX_MANIFEST_BYTES} bytes")
         return self.read(MANIFEST)
 
 
@@ -147,8 +147,8 @@ class ZipStore(Store):
         return self._entries[name]
 
     def _checked(self, entries: list[ZipInfo]) -> dict[str, ZipInfo]:
-        if len(entries) > _MOST_FILES:
-            raise BundleError(self.where, "zip file", f"has more than {_MOST_FILES} entries, no bundle has")
+        if len(entries) > _MAX_FILES:
+            raise BundleError(self.where, "zip file", f"has more than {_MAX_FILES} entries, no bundle has")
         checked: dict[str, ZipInfo] = {}
         for entry in entries:
             kind = stat.S_IFMT(entry.external_attr >> 16)

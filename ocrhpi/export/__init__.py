@@ -1,4 +1,4 @@
-"""A Paddle or ONNX model -> ONNX in a chosen form, verified before it is kept; step 1 of walk B.
+"""A Paddle or ONNX model -> ONNX in a chosen form, verified before it is kept; step 1 of the tuning pipeline.
 
 - `exporter`: the steps in order, and the cache of their results
 - `convert`: Paddle to ONNX, in a child process, where `programs` mends what it cannot parse

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrhpi.errors import ExportError, ModelNotFound
-from ocrhpi.export.apart import ApartFailed, run_apart
+from ocrhpi.export.isolated import ApartFailed, run_apart
 from ocrhpi.export.packages import CONVERTER_MODULES, require_modules
 from ocrhpi.graph_facts import read_graph_facts
 from ocrhpi.parameters import check_parameters

@@ -23,7 +23,7 @@ _EXACT = MOVES | SIZES | {"Cast", "Constant"}
 
 
 def emulate_half(model: ModelProto) -> ModelProto:
-    """Return a copy of a graph that `ocrhpi.export.half.to_half` made, to be run without graph optimisation.
+    """Return a copy of a graph that `ocrhpi.export.fp16.to_half` made, to be run without graph optimisation.
 
     Raises:
         ValueError: The type of a tensor cannot be inferred.

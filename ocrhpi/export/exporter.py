@@ -1,4 +1,4 @@
-"""Walk B, step 1: a model -> ONNX in the form that an engine is to run, verified before it is kept."""
+"""Tuning, step 1: a model -> ONNX in the form that an engine is to run, verified before it is kept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ocrhpi.backends.guest import as_it_was
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.cache import keep, kept
 from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError, OutputError
-from ocrhpi.export.apart import telling_line
 from ocrhpi.export.convert import convert_paddle
 from ocrhpi.export.emulation import emulate_half
-from ocrhpi.export.half import to_half
+from ocrhpi.export.fp16 import to_half
 from ocrhpi.export.heads import add_head
+from ocrhpi.export.isolated import telling_line
 from ocrhpi.export.masking import mask_widths
 from ocrhpi.export.packages import CONVERTER_MODULES, EXPORT_MODULES, missing_modules, require_modules
 from ocrhpi.export.passes import mend_scalar_concats, name_interface, set_metadata, simplify

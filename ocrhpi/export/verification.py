@@ -14,7 +14,7 @@ import numpy as np
 from ocrhpi.backends.guest import as_it_was
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError
-from ocrhpi.export.apart import ApartFailed, run_apart
+from ocrhpi.export.isolated import ApartFailed, run_apart
 from ocrhpi.model import ModelFiles
 from ocrhpi.recognition.decoding import decode_image
 from ocrhpi.recognition.geometry import line_geometry
@@ -137,7 +137,7 @@ def verify_half(source: Model, exported: Path, emulated: Path) -> None:
     """
     given = (source, exported, emulated)
     try:
-        if "ocrhpi.children.serving" in sys.modules:
+        if "ocrhpi.workers.commands" in sys.modules:
             # This is a child of ours already, a tuning's worker: its parent survives a crash and tells it, and need not
             # wait for one more interpreter.
             problem = half_problem(*given)

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.batch.pool import USUAL_CPUS
-from ocrhpi.batch.winners import find_winner, measure_winner
+from ocrhpi.batch.tunings import find_winner, measure_winner
 from ocrhpi.errors import MissingExtra, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.batch.winners import Winner
+    from ocrhpi.batch.tunings import Winner
     from ocrhpi.reading_options import ReadingOptions
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.cache import Tuning
 
 __all__ = ["Node", "Share", "connect", "import_ray", "live_nodes", "share_out", "winners_of"]
 
@@ -155,7 +155,7 @@ def winners_of(nodes: Sequence[Node], options: ReadingOptions, share: Share) -> 
         Kind of machine -> what was measured; empty where nothing is to be measured.
 
     Raises:
-        OcrhpiError: As `ocrhpi.batch.winners.measure_winner`, of the first machine that fails.
+        OcrhpiError: As `ocrhpi.batch.tunings.measure_winner`, of the first machine that fails.
     """
     if not options.is_measured:
         return {}

@@ -9,10 +9,10 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi.batch.log_relay import LogRelay, relay
 from ocrhpi.batch.opening import shared_predictor
 from ocrhpi.batch.pool import Pool
 from ocrhpi.batch.reading import read_cells
-from ocrhpi.batch.said import Said, say_again
 from ocrhpi.errors import OcrhpiError, WorkerFailed
 from ocrhpi.integrations.ray_cluster import import_ray, live_nodes, share_out, winners_of
 from ocrhpi.loader import batch_size_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ocrhpi.batch.cells import Cell
     from ocrhpi.batch.reading import Reading
     from ocrhpi.reading_options import ReadingOptions
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.cache import Tuning
 
 __all__ = ["RayPool"]
 
@@ -35,7 +35,7 @@ class _Reader:
 
     def __init__(self, options: ReadingOptions, winners: Mapping[str, Tuning]) -> None:
         self._options, self._winners = options, winners
-        self._said = Said()
+        self._said = LogRelay()
 
     def read(self, cells: Sequence[Cell]) -> tuple[list[Reading], list[str]]:
         predictor = shared_predictor(self._options, self._winners)
@@ -92,7 +92,7 @@ class RayPool(Pool):
                 answer.set_exception(_ours(error))
                 return
             readings, warnings = future.result()
-            say_again(f"actor {number}", warnings)
+            relay(f"actor {number}", warnings)
             answer.set_result(readings)
 
         self._actors[number].read.remote(cells).future().add_done_callback(answered)

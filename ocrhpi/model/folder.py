@@ -130,22 +130,22 @@ def _entries(source: ModelSource, config: Configuration | None, files: ModelFile
         return read_dictionary(Path(source.character_dict_path).expanduser())
     if config is not None and config.vocabulary is not None:
         return config.vocabulary
-    cure = "give its dictionary, a text file of one entry a line: character_dict_path=... (--character_dict_path ...)"
+    hint = "give its dictionary, a text file of one entry a line: character_dict_path=... (--character_dict_path ...)"
     folder = path.parent if path.is_file() else path
     lying = sorted({file.name for pattern in _DICTIONARIES for file in folder.glob(pattern)})
     if lying:
-        cure += f"; beside it lies {', '.join(lying)}"
+        hint += f"; beside it lies {', '.join(lying)}"
     if config is not None:
         raise ModelFormatError(
-            config.path, "PostProcess.character_dict", f"missing; expected its vocabulary, or {cure}"
+            config.path, "PostProcess.character_dict", f"missing; expected its vocabulary, or {hint}"
         )
     if files.paddle_graph is not None or files.onnx is None:
         raise ModelNotFound(
-            folder / CONFIG_NAME, f"the configuration that PaddleOCR 3 writes when it exports a model; or {cure}"
+            folder / CONFIG_NAME, f"the configuration that PaddleOCR 3 writes when it exports a model; or {hint}"
         )
     characters = read_onnx_metadata(files.onnx).get(VOCABULARY_KEY)
     if not characters:
-        problem = f"missing; expected the vocabulary, one entry a line, or an {CONFIG_NAME} beside the file; or {cure}"
+        problem = f"missing; expected the vocabulary, one entry a line, or an {CONFIG_NAME} beside the file; or {hint}"
         raise ModelFormatError(files.onnx, f"metadata.{VOCABULARY_KEY}", problem)
     return split_vocabulary(characters)
 

@@ -1,7 +1,7 @@
 """Readers: lines in memory -> their texts. One contract, and readers made of readers.
 
 - `base`: the contract, `LineReader`
-- `engine`: one engine; steps 2 to 6 of walk A
+- `engine`: one engine; steps 2 to 6 of recognition
 - `split`: one reader for narrow lines, another for wide ones
 - `fallback`: the next reader where one fails
 """

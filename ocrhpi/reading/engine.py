@@ -1,4 +1,4 @@
-"""Steps 2 to 6 of walk A on one engine: widths, batches, tensors, emissions, texts."""
+"""Steps 2 to 6 of recognition on one engine: widths, batches, tensors, emissions, texts."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ocrhpi.errors import BackendClosed, BackendError
 from ocrhpi.forks import RenewedThreads, renew_in_children
 from ocrhpi.reading.base import LineReader, Shapes
 from ocrhpi.recognition.batching import CALL_COST, DEVICE_CALL_COST, PlannedBatch, plan_batches, shapes_of
+from ocrhpi.recognition.bidi import to_reading_order
 from ocrhpi.recognition.ctc import CtcDecoder
-from ocrhpi.recognition.direction import to_reading_order
-from ocrhpi.recognition.doubt import text_margins
 from ocrhpi.recognition.geometry import geometry_of, text_fraction, unpadded_geometry
+from ocrhpi.recognition.near_ties import text_margins
 from ocrhpi.recognition.tensors import to_pixels, to_tensor
 from ocrhpi.values import LineGeometry, LineImage
 

@@ -48,8 +48,8 @@ class VerifiedReader(LineReader):
     """Reads with a low precision, and again in full precision what might read otherwise there.
 
     A line in which no class within the threshold of the most probable one makes another text (see
-    `ocrhpi.recognition.doubt`) keeps its text. The second pass follows the first within a call: two engines at the same
-    time share out the cores of one machine worse than either uses them alone.
+    `ocrhpi.recognition.near_ties`) keeps its text. The second pass follows the first within a call: two engines that
+    run at once share the cores of one machine worse than either uses them alone.
 
     When so much is read again that full precision alone would be quicker, it reads alone from then on.
 

@@ -1,4 +1,4 @@
-"""Walk A, recognise: the steps between what the caller passes and the text that comes back.
+"""Recognition: the steps between what the caller passes and the text that comes back.
 
 1. `inputs`     path, URL, directory, PDF, array, list -> `LineImage`, in input order
 2. `geometry`   size of a line -> its resized and padded width

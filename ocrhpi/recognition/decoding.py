@@ -1,4 +1,4 @@
-"""Walk A, step 1: encoded bytes, arrays and PIL images -> pixels (BGR, uint8).
+"""Recognition, step 1: encoded bytes, arrays and PIL images -> pixels (BGR, uint8).
 
 Encoded images are read as `cv2.imdecode(…, cv2.IMREAD_COLOR)` reads them, because the peers do and the text
 must not depend on who decoded: EXIF orientation applied, 16 bits cut to 8, grey spread over three channels, the
@@ -265,8 +265,8 @@ def _dtype_problem(dtype: np.dtype[Any]) -> str:
         "i": "convert it with img.clip(0, 255).astype(np.uint8)",
         "u": "convert it with img.clip(0, 255).astype(np.uint8)",
     }
-    cure = cures.get(dtype.kind, "pass a list if these are several images or paths")
-    return f"expected dtype uint8 (or uint16), got {dtype}; {cure}"
+    hint = cures.get(dtype.kind, "pass a list if these are several images or paths")
+    return f"expected dtype uint8 (or uint16), got {dtype}; {hint}"
 
 
 def _shape_problem(shape: tuple[int, ...]) -> str:

@@ -1,4 +1,4 @@
-"""Walk A, step 1: pages of a PDF or TIFF -> pixels, one page at a time.
+"""Recognition, step 1: pages of a PDF or TIFF -> pixels, one page at a time.
 
 Both generators give one item a page, in order: its pixels, or the error that took its place. What concerns
 the whole document is raised.

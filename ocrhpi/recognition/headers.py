@@ -1,4 +1,4 @@
-"""Walk A, step 1: what the first bytes say about an encoded image, without decoding it.
+"""Recognition, step 1: what the first bytes say about an encoded image, without decoding it.
 
 Only the formats listed here are accepted: for each of them the size is known before a pixel is decoded, so
 that a few bytes cannot ask for gigabytes. Written by hand because Pillow's `Image.open` costs more than

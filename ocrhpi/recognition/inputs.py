@@ -1,4 +1,4 @@
-"""Walk A, step 1: whatever the user passes -> line images, lazily and in order.
+"""Recognition, step 1: whatever the user passes -> line images, lazily and in order.
 
 One image is held at a time. An input that cannot be read gives an `UnreadableLine` in its place, and reading
 goes on; whether that ends the call is for the caller to decide. What an input is, is decided by its content,

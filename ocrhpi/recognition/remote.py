@@ -1,4 +1,4 @@
-"""Walk A, step 1: URL -> bytes, in memory, within limits of size and time."""
+"""Recognition, step 1: URL -> bytes, in memory, within limits of size and time."""
 
 from __future__ import annotations
 

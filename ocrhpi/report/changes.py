@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocrhpi.bench.rows import MODES
-from ocrhpi.report.figures import HIGH_PERFORMANCE
+from ocrhpi.report.formatting import MISSING, NO_DIFFERENCE, interval, number
 from ocrhpi.report.markdown import escaped, markdown_table
-from ocrhpi.report.wording import MISSING, NO_DIFFERENCE, interval, number
+from ocrhpi.report.summary import HIGH_PERFORMANCE
 from ocrhpi.tuning.choose import MARGIN
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ocrhpi.bench.rows import MODES
 from ocrhpi.report.conditions import machine_words, version_words
-from ocrhpi.report.figures import HIGH_PERFORMANCE, figures_of
+from ocrhpi.report.summary import HIGH_PERFORMANCE, figures_of
 from ocrhpi.tuning.choose import MARGIN, MIN_ROUNDS
 from ocrhpi.tuning.statistic import Ratio
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ocrhpi.bench.rows import BenchRow, Mode
-    from ocrhpi.report.figures import ModelFigures, Verdict
+    from ocrhpi.report.summary import ModelFigures, Verdict
 
 __all__ = ["Change", "Comparison", "Measure", "compare", "unpaired_ratio"]
 
@@ -138,10 +138,9 @@ def unpaired_ratio(numerators: Sequence[float], denominators: Sequence[float], s
     """
     if not numerators or not denominators:
         raise ValueError("a ratio needs times of both")
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     above, below = (
-        np.median(chance.choice(np.array(times), (_RESAMPLES, len(times))), axis=1)
-        for times in (numerators, denominators)
+        np.median(rng.choice(np.array(times), (_RESAMPLES, len(times))), axis=1) for times in (numerators, denominators)
     )
     low, high = np.percentile(above / below, _ENDS)
     median = float(np.median(numerators) / np.median(denominators))
@@ -232,4 +231,4 @@ def _threads(model: ModelFigures) -> str:
 
 
 def _aim(row: BenchRow) -> str:
-    return f"{row.tuning.question.goal}, accuracy {row.tuning.question.accuracy}" if row.tuning else "none"
+    return f"{row.tuning.objective.goal}, accuracy {row.tuning.objective.accuracy}" if row.tuning else "none"

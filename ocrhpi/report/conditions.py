@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.catalog import official_models
-from ocrhpi.display.wording import beside_the_cpu
+from ocrhpi.display.formatting import beside_the_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ocrhpi.bench.rows import BenchRow
-    from ocrhpi.report.figures import ModelFigures
+    from ocrhpi.report.summary import ModelFigures
 
 __all__ = ["Conditions", "conditions_of", "machine_words", "version_words"]
 
@@ -111,7 +111,7 @@ def _tuned(model: ModelFigures) -> str:
     tuning = model.row.tuning
     if tuning is None:
         return ""
-    asked = tuning.question
+    asked = tuning.objective
     bounds = (
         f", at most {asked.max_latency_ms:g} ms a line" if asked.max_latency_ms else "",
         f", at most {asked.max_memory_mib:g} MiB" if asked.max_memory_mib else "",
@@ -155,7 +155,7 @@ def _bench_command(
         yield f"--budget {budget:g}"
     if precision:
         yield f"--precision {shlex.quote(precision)}"
-    asked = {model.row.tuning.question.accuracy for model in models if model.row.tuning}
+    asked = {model.row.tuning.objective.accuracy for model in models if model.row.tuning}
     if len(asked) == 1 and asked != {"identical"}:
         yield f"--accuracy {shlex.quote(asked.pop())}"
     own_lines = {model.row.calibration for model in models} - {""}

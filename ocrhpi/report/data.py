@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ocrhpi.bench.rows import MODES
 from ocrhpi.display.table import tuning_json
-from ocrhpi.report.figures import HIGH_PERFORMANCE, verdict
+from ocrhpi.report.summary import HIGH_PERFORMANCE, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ocrhpi.report.figures import ModeFigures, ModelFigures
+    from ocrhpi.report.summary import ModeFigures, ModelFigures
+    from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.rows import GateResult
     from ocrhpi.tuning.statistic import Ratio
-    from ocrhpi.tuning.winners import Tuning
 
 __all__ = ["REPORT_FORMAT", "as_csv", "as_values"]
 

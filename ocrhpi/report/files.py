@@ -15,9 +15,9 @@ from ocrhpi.errors import OptionError
 from ocrhpi.files import write_atomically
 from ocrhpi.report.conditions import conditions_of
 from ocrhpi.report.data import REPORT_FORMAT, as_csv, as_values
-from ocrhpi.report.figures import figures_of
 from ocrhpi.report.markdown import as_markdown
 from ocrhpi.report.page import as_page
+from ocrhpi.report.summary import figures_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

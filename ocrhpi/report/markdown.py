@@ -6,16 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 from ocrhpi.bench.rows import MODES
-from ocrhpi.display.wording import plain
-from ocrhpi.report.figures import HIGH_PERFORMANCE
-from ocrhpi.report.wording import MISSING, accuracy, either, equal_texts, gain, number, speed
+from ocrhpi.display.formatting import plain
+from ocrhpi.report.formatting import MISSING, accuracy, either, equal_texts, gain, number, speed
+from ocrhpi.report.summary import HIGH_PERFORMANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ocrhpi.bench.rows import Mode
     from ocrhpi.report.conditions import Conditions
-    from ocrhpi.report.figures import ModelFigures
+    from ocrhpi.report.summary import ModelFigures
 
 __all__ = ["as_markdown", "escaped", "markdown_table", "notes_of"]
 

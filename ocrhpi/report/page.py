@@ -14,19 +14,29 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from ocrhpi.bench.rows import MODES
-from ocrhpi.display.figures import figures_of as tuning_figures
-from ocrhpi.display.wording import times
+from ocrhpi.display.formatting import times
+from ocrhpi.display.summary import figures_of as tuning_figures
 from ocrhpi.report import plot as plotting
-from ocrhpi.report.figures import HIGH_PERFORMANCE, verdict
+from ocrhpi.report.formatting import (
+    MISSING,
+    NO_DIFFERENCE,
+    accuracy,
+    either,
+    equal_texts,
+    gain,
+    interval,
+    number,
+    speed,
+)
 from ocrhpi.report.markdown import notes_of
-from ocrhpi.report.wording import MISSING, NO_DIFFERENCE, accuracy, either, equal_texts, gain, interval, number, speed
+from ocrhpi.report.summary import HIGH_PERFORMANCE, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ocrhpi.bench.rows import Mode
     from ocrhpi.report.conditions import Conditions
-    from ocrhpi.report.figures import ModelFigures
+    from ocrhpi.report.summary import ModelFigures
     from ocrhpi.tuning.statistic import Ratio
 
 __all__ = ["as_page"]

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocrhpi.bench.rows import MODES
-from ocrhpi.report.figures import HIGH_PERFORMANCE
-from ocrhpi.report.wording import number
+from ocrhpi.report.formatting import number
+from ocrhpi.report.summary import HIGH_PERFORMANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ocrhpi.bench.rows import Mode
-    from ocrhpi.report.figures import ModelFigures
+    from ocrhpi.report.summary import ModelFigures
 
 __all__ = ["HEIGHT", "WIDTH", "Axis", "Label", "Mark", "Plot", "plot_of"]
 
@@ -26,7 +26,7 @@ WIDTH, HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 16, 56
 _ROOM = 1.25  # beyond the smallest and the largest value
 _STEPS = ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9), tuple(tenth / 10 for tenth in range(10, 100)))
-_LEAST_TICKS = 3
+_MIN_TICKS = 3
 _CHARACTER, _LINE = 6.4, 13  # of a label in the font size of the page's style
 _MARK = 6
 
@@ -66,7 +66,7 @@ class Axis:
         for steps in _STEPS:
             values = [step * 10.0**decade for decade in decades for step in steps]
             values = [value for value in values if self.low <= value <= self.high]
-            if len(values) >= _LEAST_TICKS:
+            if len(values) >= _MIN_TICKS:
                 break
         return [(self.place(value), f"{value:g}") for value in values]
 

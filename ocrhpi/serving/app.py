@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from ocrhpi import __version__
 from ocrhpi.errors import RequestRefused, nearest
-from ocrhpi.serving.answers import error_answer, error_response, result_response
 from ocrhpi.serving.metrics import PrometheusMetrics
 from ocrhpi.serving.middleware import BodyLimits, RequestCounts
 from ocrhpi.serving.recognizer import Recognizer
+from ocrhpi.serving.responses import error_response, refusal_response, result_response
 from ocrhpi.serving.schema import ErrorAnswer, InferAnswer, InferRequest
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ __all__ = ["INFER_ROUTE", "create_app"]
 INFER_ROUTE = "/text-recognition"
 _ROUTES = frozenset({INFER_ROUTE, "/health", "/health/ready", "/metrics", "/docs", "/openapi.json"})
 _CLIENT_GONE = 499  # as nginx has it; nobody sees it but the metrics
-_MOST_FAULTS = 3
+_MAX_FAULTS = 3
 _JSON = "application/json"
 _SHOWN_CHARACTERS = 60
 
@@ -164,7 +164,7 @@ async def _client_gone(request: Request) -> None:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)  # noqa: S101 - it is registered for these
-    return error_answer(error, getattr(request.state, "log_id", None))
+    return refusal_response(error, getattr(request.state, "log_id", None))
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
@@ -197,7 +197,7 @@ def _is_log_id(given: object) -> bool:
 def _faults(faults: Sequence[Any]) -> str:
     """Say what is wrong with a body, in a sentence."""
     sentences = []
-    for fault in faults[:_MOST_FAULTS]:
+    for fault in faults[:_MAX_FAULTS]:
         path = [str(part) for part in fault["loc"] if part != "body"]
         if fault["type"] == "json_invalid":
             sentence = f"the body is no JSON: {fault['ctx']['error']} (at {path[0]})"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.errors import RequestRefused
 from ocrhpi.recognition.geometry import geometry_of
-from ocrhpi.serving.pace import Pace
+from ocrhpi.serving.rate import LineRate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ __all__ = ["Batcher", "Places"]
 
 # One batch is in the engine; a second one, if it is full, is prepared and decoded beside it.
 _BATCHES_AT_ONCE = 2
-_LEAST_BATCH_LINES = 16
+_MIN_BATCH_LINES = 16
 
 
 @dataclass(eq=False)
@@ -80,7 +80,7 @@ class Batcher:
         self._reader = reader
         self._options = options
         self._metrics = metrics
-        self._most = options.max_batch_lines or max(_LEAST_BATCH_LINES, 2 * reader.batch_size)
+        self._most = options.max_batch_lines or max(_MIN_BATCH_LINES, 2 * reader.batch_size)
         self._waiting: dict[_Waiting, None] = {}  # in order of arrival
         self._pixels = 0  # of the lines that wait
         self._coming = 0  # lines that have a place and are not in the queue yet
@@ -88,7 +88,7 @@ class Batcher:
         self._batches: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
-        self._pace = Pace()
+        self._pace = LineRate()
         self._threads = ThreadPoolExecutor(_BATCHES_AT_ONCE, thread_name_prefix="ocrhpi-reader")
 
     @contextmanager

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ocrhpi.errors import RequestRefused
-from ocrhpi.serving.answers import error_answer
+from ocrhpi.serving.responses import refusal_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -82,7 +82,7 @@ class BodyLimits:
             await self._take(body)
             await self._app(scope, body.replay, send)
         except RequestRefused as refusal:
-            await error_answer(refusal)(scope, receive, send)
+            await refusal_response(refusal)(scope, receive, send)
         except _ClientGone:
             pass  # nobody is there to be answered
         finally:

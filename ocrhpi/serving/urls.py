@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch", "is_public"]
 
-_MOST_REDIRECTS = 5
+_MAX_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
 _SHOWN_CHARACTERS = 200
 _SUCCESS = 200
@@ -76,7 +76,7 @@ def _fetch(url: str, options: ServingOptions, deadline: float) -> bytes:
     shown = url[:_SHOWN_CHARACTERS]
     target = url
     try:
-        for _ in range(_MOST_REDIRECTS + 1):
+        for _ in range(_MAX_REDIRECTS + 1):
             with _opened(target, shown, deadline, any_host=options.urls == "any") as response:
                 location = response.get_redirect_location()
                 if not location:
@@ -86,7 +86,7 @@ def _fetch(url: str, options: ServingOptions, deadline: float) -> bytes:
         if isinstance(error, UnreadableInput):
             raise
         raise UnreadableInput(shown, f"cannot be downloaded ({type(error).__name__})") from error
-    raise UnreadableInput(shown, f"redirects more than {_MOST_REDIRECTS} times")
+    raise UnreadableInput(shown, f"redirects more than {_MAX_REDIRECTS} times")
 
 
 @contextmanager

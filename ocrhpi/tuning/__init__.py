@@ -1,4 +1,4 @@
-"""Walk B, tune: the steps that run once per machine and model, in the order of `ocrhpi.tuner`.
+"""Tuning: the steps that run once per machine and model, in the order of `ocrhpi.tuner`.
 
 1. `candidates`   model + machine + option grids -> candidates, and the reasons for those left out
 2. `calibration`  the lines that are read: shipped ones of known text, or the user's own

@@ -1,4 +1,4 @@
-"""Walk B, step 2: the lines that candidates are gated and timed on, shipped ones of known text or the user's own."""
+"""Tuning, step 2: the lines that candidates are gated and timed on, shipped ones of known text or the user's own."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LABEL_FILES",
+    "MAX_LINES",
     "MIN_LINES",
-    "MOST_LINES",
     "CalibrationLine",
     "CalibrationSet",
     "calibration_digest",
@@ -40,14 +40,14 @@ __all__ = [
 MIN_LINES = 20
 """With fewer lines of the user's, the shipped ones are read too: equal text on a handful of lines says little."""
 
-MOST_LINES = 300
+MAX_LINES = 300
 """Lines of a set, unless more or fewer are asked for."""
 
 LABEL_FILES = ("labels.txt", "rec_gt.txt", "label.txt")
 """Where the texts of the user's lines may stand, in PaddleOCR's format; the first that exists is read."""
 
 _OPTION = "calibration_dir"
-_MOST_BYTES = 512 << 20  # of pixels; 300 real lines take some 30 MiB, 300 photographs would take 10 GiB
+_MAX_BYTES = 512 << 20  # of pixels; 300 real lines take some 30 MiB, 300 photographs would take 10 GiB
 _PIECES = 0.5  # of the shipped lines; decision 23
 
 
@@ -104,7 +104,7 @@ class CalibrationSet:
         return LineStream(lines, recurring=recurring, pieces=pieces, seed=seed)
 
 
-def load_calibration(directory: Path | str | None = None, *, limit: int = MOST_LINES) -> CalibrationSet:
+def load_calibration(directory: Path | str | None = None, *, limit: int = MAX_LINES) -> CalibrationSet:
     """Load the lines that candidates are gated and timed on.
 
     Of a folder, images at any depth are lines, sorted by path. The first of `LABEL_FILES` in the folder itself gives
@@ -138,7 +138,7 @@ def load_calibration(directory: Path | str | None = None, *, limit: int = MOST_L
     return CalibrationSet(str(folder), lines, len(own), tuple(skipped))
 
 
-def calibration_digest(directory: Path | str | None = None, *, limit: int = MOST_LINES) -> str:
+def calibration_digest(directory: Path | str | None = None, *, limit: int = MAX_LINES) -> str:
     """Return a SHA-256, as hex, that changes when what `load_calibration` returns does; decodes no image.
 
     Args:
@@ -217,13 +217,13 @@ def _own_lines(
     """Read the files; return their lines, and for those left out why."""
     lines: list[CalibrationLine] = []
     skipped: list[str] = []
-    room = _MOST_BYTES
+    room = _MAX_BYTES
     for file in files:
         for item in islice(read_lines(str(file)), limit // len(files)):
             if isinstance(item, UnreadableLine):
                 skipped.append(str(item.error))
             elif item.pixels.nbytes > room:
-                skipped.append(f"{file}: the images before it take {_MOST_BYTES >> 20} MiB, all that is allowed.")
+                skipped.append(f"{file}: the images before it take {_MAX_BYTES >> 20} MiB, all that is allowed.")
             else:
                 room -= item.pixels.nbytes
                 name = _name(file, folder) + (f"[{item.page_index}]" if item.page_index else "")

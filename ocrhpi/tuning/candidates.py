@@ -1,4 +1,4 @@
-"""Walk B, step 2: model + machine + option grids -> candidates, and the reasons for those left out."""
+"""Tuning, step 2: model + machine + option grids -> candidates, and the reasons for those left out."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.registry import BackendSpec
     from ocrhpi.model import Model
-    from ocrhpi.tuning.question import Goal
+    from ocrhpi.tuning.objective import Goal
     from ocrhpi.values import InputSpec
 
-__all__ = ["CandidateList", "default_device", "list_candidates"]
+__all__ = ["Grid", "default_device", "list_candidates"]
 
 _LIKELY = 3
 
 
 @dataclass(frozen=True)
-class CandidateList:
+class Grid:
     """The candidates of a tuning.
 
     Attributes:
@@ -93,7 +93,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     precision: str | None = None,
     machine: Mapping[str, Any] | None = None,
     cache_dir: Path | str | None = None,
-) -> CandidateList:
+) -> Grid:
     """Return what is to be measured.
 
     Args:
@@ -151,7 +151,7 @@ def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
     if kind == "gpu":
         engines |= gpu_packages()
     likely = [candidate for candidate in likely if candidate in candidates] or candidates[:_LIKELY]
-    return CandidateList(baseline, tuple(candidates), tuple(left_out), engines, plans.digests, tuple(likely))
+    return Grid(baseline, tuple(candidates), tuple(left_out), engines, plans.digests, tuple(likely))
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def _by_chance(candidates: Sequence[Candidate], baseline: Candidate, accuracy: s
     places: Counter[tuple[str, bool]] = Counter()
     ranks = {}
     for candidate in candidates:
-        wanted = candidate.same_text == (accuracy == "identical")
+        wanted = candidate.lossless == (accuracy == "identical")
         kind = (candidate.backend, wanted)
         own = candidate.backend == baseline.backend  # another setting of it seldom beats another engine
         first = places[kind] < (1 if wanted else 2)

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocrhpi.options import Options
-from ocrhpi.tuning.gate import failure, next_looser
+from ocrhpi.tuning.gate import failure, next_policy_of
 from ocrhpi.tuning.statistic import Ratio, paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ocrhpi.tuning.question import Question
+    from ocrhpi.tuning.objective import Objective
     from ocrhpi.tuning.rows import Row
 
-__all__ = ["MARGIN", "MIN_ROUNDS", "Choice", "Looser", "choose"]
+__all__ = ["MARGIN", "MIN_ROUNDS", "Choice", "RelaxedResult", "choose"]
 
 MARGIN = 0.02
 """A gain of a smaller share than this is none: it is not worth leaving normal mode, or a simpler candidate."""
@@ -32,8 +32,8 @@ MIN_ROUNDS = 3
 _MARGIN = f"{MARGIN * 100:g} %"
 
 
-class Looser(Options):
-    """What a looser policy of accuracy would give.
+class RelaxedResult(Options):
+    """What a more relaxed policy of accuracy would give.
 
     Attributes:
         accuracy: The policy.
@@ -56,7 +56,7 @@ class Choice(Options):
         order: All rows that may run, best first: the winner, others proved faster than the baseline, the baseline, the
             rest. If one cannot be loaded, the next is taken.
         ratios: How many times as fast as the baseline each row is; None where no round can be compared.
-        next_policy: The faster row that the next looser policy of accuracy would allow, if there is one.
+        next_policy: The faster row that the next more relaxed policy of accuracy would allow, if there is one.
     """
 
     winner: int
@@ -64,10 +64,10 @@ class Choice(Options):
     reason: str
     order: tuple[int, ...]
     ratios: tuple[Ratio | None, ...]
-    next_policy: Looser | None = None
+    next_policy: RelaxedResult | None = None
 
 
-def choose(rows: Sequence[Row], question: Question) -> Choice:
+def choose(rows: Sequence[Row], objective: Objective) -> Choice:
     """Choose the row to run.
 
     A row may run if it was measured, passes the gate and holds the bounds; a bound whose quantity was not measured is
@@ -80,56 +80,56 @@ def choose(rows: Sequence[Row], question: Question) -> Choice:
 
     Args:
         rows: All rows; exactly one is the baseline. Their order does not matter.
-        question: What is made best, within which bounds.
+        objective: What is made best, within which bounds.
 
     Raises:
         ValueError: There is no baseline, or more than one.
     """
-    race = _Race.of(rows, question)
-    allowed = race.allowed(question.accuracy)
-    able = [row for row in allowed if race.may_win(row)]
-    equal = race.equals_of_best(able)
-    winner = race.simplest(equal) if equal else race.baseline
-    rival = race.rival(winner, [row for row in allowed if row not in equal], able)
+    comparison = _Comparison.of(rows, objective)
+    allowed = comparison.allowed(objective.accuracy)
+    able = [row for row in allowed if comparison.may_win(row)]
+    equal = comparison.equals_of_best(able)
+    winner = comparison.simplest(equal) if equal else comparison.baseline
+    rival = comparison.rival(winner, [row for row in allowed if row not in equal], able)
     return Choice(
         winner=winner,
-        decided=rival is None and (race.ratios[race.baseline] is not None or not allowed),
-        reason=_reason(race, winner, equal, rival),
-        order=_order(race, winner, able, allowed),
-        ratios=race.ratios,
-        next_policy=_next_policy(race, winner),
+        decided=rival is None and (comparison.ratios[comparison.baseline] is not None or not allowed),
+        reason=_reason(comparison, winner, equal, rival),
+        order=_order(comparison, winner, able, allowed),
+        ratios=comparison.ratios,
+        next_policy=_next_policy(comparison, winner),
     )
 
 
 @dataclass(frozen=True)
-class _Race:
+class _Comparison:
     """The rows, by number, and how they compare.
 
     Attributes:
         rows: All rows.
-        question: What is made best, within which bounds.
+        objective: What is made best, within which bounds.
         baseline: Number of the baseline.
         ratios: How many times as fast as the baseline each row is.
     """
 
     rows: Sequence[Row]
-    question: Question
+    objective: Objective
     baseline: int
     ratios: tuple[Ratio | None, ...]
 
     @classmethod
-    def of(cls, rows: Sequence[Row], question: Question) -> _Race:
+    def of(cls, rows: Sequence[Row], objective: Objective) -> _Comparison:
         baselines = [number for number, row in enumerate(rows) if row.baseline]
         if len(baselines) != 1:
             raise ValueError(f"expected exactly one row that is the baseline, got {len(baselines)}")
         ratios = tuple(_speed(row, rows[baselines[0]]) for row in rows)
-        return cls(rows, question, baselines[0], ratios)
+        return cls(rows, objective, baselines[0], ratios)
 
     def name(self, number: int) -> str:
         """Return what a row is called in a sentence."""
         return f"'{self.rows[number].candidate.name}'"
 
-    def told(self, number: int) -> str:
+    def describe(self, number: int) -> str:
         """Return how fast a row is, in a sentence."""
         ratio = self.ratios[number]
         if ratio is None:
@@ -143,7 +143,7 @@ class _Race:
             return row.reason or f"it was {row.outcome}"
         if row.gate is None:
             return "it did not read all lines"
-        return failure(accuracy, row.gate) or _broken_bound(row, self.question)
+        return failure(accuracy, row.gate) or _broken_bound(row, self.objective)
 
     def allowed(self, accuracy: str) -> list[int]:
         """Return the rows that may run, without the baseline."""
@@ -155,7 +155,7 @@ class _Race:
         ratio = self.ratios[number]
         if ratio is None or ratio.rounds < MIN_ROUNDS:
             return False
-        if _broken_bound(self.rows[self.baseline], self.question):
+        if _broken_bound(self.rows[self.baseline], self.objective):
             return ratio.high >= 1
         return ratio.low > 1 + MARGIN
 
@@ -206,69 +206,76 @@ class _Race:
         return number == best or (speed is not None and speed.median <= 1 + MARGIN)
 
 
-def _order(race: _Race, winner: int, able: Sequence[int], allowed: Sequence[int]) -> tuple[int, ...]:
+def _order(comparison: _Comparison, winner: int, able: Sequence[int], allowed: Sequence[int]) -> tuple[int, ...]:
     rest = [row for row in allowed if row not in able]
-    order = [winner, *race.by_speed(able), race.baseline, *race.by_speed(rest)]
+    order = [winner, *comparison.by_speed(able), comparison.baseline, *comparison.by_speed(rest)]
     return tuple(dict.fromkeys(order))
 
 
-def _next_policy(race: _Race, winner: int) -> Looser | None:
-    """Return the row that would win under the next looser policy of those clearly faster than the winner."""
-    accuracy = next_looser(race.question.accuracy)
+def _next_policy(comparison: _Comparison, winner: int) -> RelaxedResult | None:
+    """Return the row that would win under the next more relaxed policy of those clearly faster than the winner."""
+    accuracy = next_policy_of(comparison.objective.accuracy)
     if accuracy is None:
         return None
-    able = [row for row in race.allowed(accuracy) if race.may_win(row)]
-    gains = {row: gain.median for row in able if (gain := race.speed(row, winner)) and gain.low > 1 + MARGIN}
+    able = [row for row in comparison.allowed(accuracy) if comparison.may_win(row)]
+    gains = {row: gain.median for row in able if (gain := comparison.speed(row, winner)) and gain.low > 1 + MARGIN}
     if not gains:
         return None
-    best = race.simplest(race.equals_of_best(gains))
-    return Looser(accuracy=accuracy, row=best, gain=gains[best])
+    best = comparison.simplest(comparison.equals_of_best(gains))
+    return RelaxedResult(accuracy=accuracy, row=best, gain=gains[best])
 
 
-def _reason(race: _Race, winner: int, equal: Sequence[int], rival: int | None) -> str:
-    telling = _why_baseline(race, rival) if winner == race.baseline else _why_candidate(race, winner, equal, rival)
-    return "; ".join((*telling, *_faster_but_refused(race, winner))) + "."
+def _reason(comparison: _Comparison, winner: int, equal: Sequence[int], rival: int | None) -> str:
+    telling = (
+        _why_baseline(comparison, rival)
+        if winner == comparison.baseline
+        else _why_candidate(comparison, winner, equal, rival)
+    )
+    return "; ".join((*telling, *_faster_but_refused(comparison, winner))) + "."
 
 
-def _why_candidate(race: _Race, winner: int, equal: Sequence[int], rival: int | None) -> list[str]:
-    telling = [f"{race.name(winner)} is {race.told(winner)}"]
+def _why_candidate(comparison: _Comparison, winner: int, equal: Sequence[int], rival: int | None) -> list[str]:
+    telling = [f"{comparison.name(winner)} is {comparison.describe(winner)}"]
     if winner != equal[0]:
-        telling.append(f"{race.name(equal[0])} is as fast within {_MARGIN}, but more complex")
-    if fault := _broken_bound(race.rows[race.baseline], race.question):
+        telling.append(f"{comparison.name(equal[0])} is as fast within {_MARGIN}, but more complex")
+    if fault := _broken_bound(comparison.rows[comparison.baseline], comparison.objective):
         telling.append(f"normal mode is out of the question: {fault}")
     if rival is not None:
-        speed = race.speed(rival, winner)
-        telling.append(f"whether {race.name(rival)} is faster still is not clear: it is {speed} as fast as the winner")
+        speed = comparison.speed(rival, winner)
+        telling.append(
+            f"whether {comparison.name(rival)} is faster still is not clear: it is {speed} as fast as the winner"
+        )
     return telling
 
 
-def _why_baseline(race: _Race, rival: int | None) -> list[str]:
-    stays = f"normal mode, {race.name(race.baseline)}, stays"
-    others = race.by_speed(race.allowed(race.question.accuracy))
-    if race.ratios[race.baseline] is None:
+def _why_baseline(comparison: _Comparison, rival: int | None) -> list[str]:
+    stays = f"normal mode, {comparison.name(comparison.baseline)}, stays"
+    others = comparison.by_speed(comparison.allowed(comparison.objective.accuracy))
+    if comparison.ratios[comparison.baseline] is None:
         return [f"{stays}: it has no timings that others could be compared with"]
-    if fault := _broken_bound(race.rows[race.baseline], race.question):
+    if fault := _broken_bound(comparison.rows[comparison.baseline], comparison.objective):
         return [f"{stays}, although {fault}: no candidate that may run is known to be as fast"]
     if not others:
         return [f"{stays}: no other candidate may run"]
+    name, described = (of(others[0] if rival is None else rival) for of in (comparison.name, comparison.describe))
     if rival is not None:
-        return [f"{stays}: {race.name(rival)} seems {race.told(rival)}, which does not prove more than {_MARGIN}"]
-    return [f"{stays}: the fastest other that may run, {race.name(others[0])}, is {race.told(others[0])}"]
+        return [f"{stays}: {name} seems {described}, which does not prove more than {_MARGIN}"]
+    return [f"{stays}: the fastest other that may run, {name}, is {described}"]
 
 
-def _faster_but_refused(race: _Race, winner: int) -> list[str]:
-    for row in race.by_speed(range(len(race.rows))):
-        refusal, speed = race.refusal(row, race.question.accuracy), race.speed(row, winner)
+def _faster_but_refused(comparison: _Comparison, winner: int) -> list[str]:
+    for row in comparison.by_speed(range(len(comparison.rows))):
+        refusal, speed = comparison.refusal(row, comparison.objective.accuracy), comparison.speed(row, winner)
         if refusal and speed and speed.low > 1 + MARGIN:
-            return [f"{race.name(row)} would be {speed} as fast as the winner, but {refusal.rstrip('.')}"]
+            return [f"{comparison.name(row)} would be {speed} as fast as the winner, but {refusal.rstrip('.')}"]
     return []
 
 
-def _broken_bound(row: Row, question: Question) -> str:
+def _broken_bound(row: Row, objective: Objective) -> str:
     """Return which bound the row does not hold, as a phrase; empty if it holds all."""
     bounds = (
-        (question.max_latency_ms, _latency_ms(row, question), "ms a line"),
-        (question.max_memory_mib, row.peak_mib, "MiB of memory"),
+        (objective.max_latency_ms, _latency_ms(row, objective), "ms a line"),
+        (objective.max_memory_mib, row.peak_mib, "MiB of memory"),
     )
     for bound, taken, unit in bounds:
         if bound is not None and taken is None:
@@ -278,9 +285,9 @@ def _broken_bound(row: Row, question: Question) -> str:
     return ""
 
 
-def _latency_ms(row: Row, question: Question) -> float | None:
+def _latency_ms(row: Row, objective: Objective) -> float | None:
     """Return the milliseconds of a line in a call of its own: the median of the rounds."""
-    times = row.times if question.goal == "latency" else row.latency
+    times = row.times if objective.goal == "latency" else row.latency
     return statistics.median(times) if times else None
 
 

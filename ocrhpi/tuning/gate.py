@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ocrhpi.tuning.question import character_error_limit
+from ocrhpi.tuning.objective import character_error_limit
 from ocrhpi.tuning.rows import Change, GateResult
 from ocrhpi.tuning.statistic import paired_rate_interval
 
@@ -22,7 +22,7 @@ __all__ = [
     "compare",
     "failure",
     "known_lines",
-    "next_looser",
+    "next_policy_of",
     "passes",
 ]
 
@@ -58,7 +58,7 @@ class ReadLine:
     Attributes:
         text: The text.
         score: How sure the network was, 0 to 1.
-        margin: By which margin of probability it would have been another text, see `ocrhpi.recognition.doubt`; None
+        margin: By which margin of probability it would have been another text, see `ocrhpi.recognition.near_ties`; None
             where that is not known.
     """
 
@@ -166,7 +166,7 @@ def failure(accuracy: str, result: GateResult) -> str:
     return f"character error rate {_percent(result.cer)}, more than the {_percent(limit)} allowed" if over else ""
 
 
-def next_looser(accuracy: str) -> str | None:
+def next_policy_of(accuracy: str) -> str | None:
     """Return the policy that asks for less than ``accuracy`` does; None if that would need a number."""
     policies = (*POLICIES_BY_STRICTNESS, None)
     return policies[policies.index(accuracy) + 1] if accuracy in POLICIES_BY_STRICTNESS else None

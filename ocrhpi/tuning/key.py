@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.tuning.question import Question
+    from ocrhpi.tuning.objective import Objective
 
 __all__ = ["TUNING_VERSION", "differences", "key_of"]
 
@@ -28,7 +28,7 @@ def key_of(
     machine: Mapping[str, Any],
     engines: Mapping[str, str | None],
     grid: str,
-    question: Question,
+    objective: Objective,
     calibration: str,
     device: str | None,
     versions: Mapping[str, Any],
@@ -40,7 +40,7 @@ def key_of(
         machine: As `ocrhpi.machine.describe_machine` says.
         engines: Version of each registered backend's engine, None if it is not installed.
         grid: Digest of the option grids.
-        question: What was asked.
+        objective: What was asked.
         calibration: Digest of the calibration lines.
         device: Device asked for.
         versions: Of what else takes part: ``ocrhpi``, ``exporter``. `TUNING_VERSION` is added.
@@ -51,7 +51,7 @@ def key_of(
         "device": device,
         "engines": engines,
         "grid": grid,
-        "question": question.model_dump(),
+        "question": objective.model_dump(),
         "calibration": calibration,
         "versions": {**versions, "tuning": TUNING_VERSION},
     }

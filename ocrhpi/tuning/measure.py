@@ -1,4 +1,4 @@
-"""Walk B, step 3: candidates -> rows. The gate first, then interleaved rounds; every candidate in its own process."""
+"""Tuning, step 3: candidates -> rows. The gate first, then interleaved rounds; every candidate in its own process."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ocrhpi.files import temporary_folder
-from ocrhpi.tuning.contestant import Job
-from ocrhpi.tuning.progress import THOROUGH, Budget, Effort, Watcher
-from ocrhpi.tuning.race import Race
+from ocrhpi.tuning.progress import THOROUGH, Budget, Effort, OnProgress
+from ocrhpi.tuning.rounds import Rounds
+from ocrhpi.tuning.trial import Job
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ocrhpi.model import Model
     from ocrhpi.tuning.calibration import CalibrationSet
-    from ocrhpi.tuning.candidates import CandidateList
-    from ocrhpi.tuning.question import Question
+    from ocrhpi.tuning.candidates import Grid
+    from ocrhpi.tuning.objective import Objective
     from ocrhpi.tuning.rows import Row
 
 __all__ = ["measure"]
@@ -25,26 +25,26 @@ __all__ = ["measure"]
 
 def measure(
     model: Model,
-    entrants: CandidateList,
+    grid: Grid,
     calibration: CalibrationSet,
-    question: Question,
+    objective: Objective,
     budget: Budget,
     *,
     effort: Effort = THOROUGH,
     cache_dir: Path | None = None,
-    watcher: Watcher = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> list[Row]:
     """Measure the baseline and as many candidates as the budget allows; return a row for each, those left out included.
 
     Args:
         model: The model.
-        entrants: What is to be measured.
+        grid: What is to be measured.
         calibration: The lines it is measured on.
-        question: What is asked; decides which kind of call is timed, and which text will do.
+        objective: What is asked; decides which kind of call is timed, and which text will do.
         budget: Time for all of it. At least `MIN_ROUNDS` rounds of the baseline and the best candidate are run.
         effort: How much is measured.
         cache_dir: Where exports are kept.
-        watcher: Is told of every step.
+        on_progress: Is told of every step.
 
     Raises:
         Rejected: The baseline itself does not run; the text is the reason.
@@ -54,18 +54,18 @@ def measure(
             model,
             calibration.directory,
             cache_dir,
-            question.goal,
+            objective.goal,
             effort.call_lines,
             logs,
             passes=effort.passes,
             repeats=not effort.careful,
         )
         rng = random.Random(0)  # noqa: S311 - not for secrets
-        with closing(Race(job, calibration, question, budget, effort, watcher, rng)) as race:
-            race.start_baseline(entrants.baseline, next(iter(entrants.candidates), None))
-            passed_over = race.screen(entrants.candidates)
-            race.keep_best()
-            race.finish_gates()
-            race.try_verified()
-            race.run_rounds()
-            return [*race.rows(), *passed_over, *entrants.left_out]
+        with closing(Rounds(job, calibration, objective, budget, effort, on_progress, rng)) as rounds:
+            rounds.start_baseline(grid.baseline, next(iter(grid.candidates), None))
+            passed_over = rounds.screen(grid.candidates)
+            rounds.keep_best()
+            rounds.finish_gates()
+            rounds.try_verified()
+            rounds.run_rounds()
+            return [*rounds.rows(), *passed_over, *grid.left_out]

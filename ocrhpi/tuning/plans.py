@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OptionError
-from ocrhpi.precision.plan import LOWERED
-from ocrhpi.precision.store import find_plan
+from ocrhpi.quantization.plan import LOWERED
+from ocrhpi.quantization.store import find_plan
 from ocrhpi.tuning.rows import Row
 
 if TYPE_CHECKING:

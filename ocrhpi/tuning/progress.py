@@ -1,4 +1,4 @@
-"""How much a tuning measures, the clock that its budget is counted by, and what watchers are told of it."""
+"""How much a tuning measures, the clock that its budget is counted by, and what ``on_progress`` is told of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ocrhpi.tuning.choose import MIN_ROUNDS
 
-__all__ = ["QUICK", "THOROUGH", "Budget", "Effort", "Step", "Watcher"]
+__all__ = ["QUICK", "THOROUGH", "Budget", "Effort", "OnProgress", "Step"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Step:
     left_s: float
 
 
-Watcher = Callable[[Step], None]
+OnProgress = Callable[[Step], None]
 """Is called before each step; what it raises ends the tuning."""
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from ocrhpi.candidate import Setup
+from ocrhpi.candidate import ExecutionPlan
 from ocrhpi.options import Options
 
 __all__ = ["PROMISED_LINES", "Change", "GateResult", "Outcome", "Passing", "Row"]
@@ -97,7 +97,7 @@ class Row(Options):
         latency: As ``samples``, one line a call, where throughput is asked for under a bound of latency.
     """
 
-    candidate: Setup
+    candidate: ExecutionPlan
     outcome: Outcome
     reason: str = ""
     passing: Passing = ""

@@ -57,8 +57,8 @@ def paired_ratio(numerators: Sequence[float], denominators: Sequence[float], see
     ratios = np.array([a / b for a, b in zip(numerators, denominators, strict=True)])
     if not ratios.size:
         raise ValueError("a ratio needs at least one round")
-    chance = np.random.default_rng(seed)
-    medians = np.median(chance.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
+    rng = np.random.default_rng(seed)
+    medians = np.median(rng.choice(ratios, (_RESAMPLES, len(ratios))), axis=1)
     low, high = _interval(medians)
     return Ratio(median=float(np.median(ratios)), low=low, high=high, rounds=len(ratios))
 

@@ -1,4 +1,4 @@
-"""Verification as a contestant: which pair to try, and the threshold that the calibration lines ask for.
+"""Verification as a trial: which pair to try, and the threshold that the calibration lines ask for.
 
 The figures are of docs/decisions/0022-verified-low-precision.md.
 """
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
     from ocrhpi.tuning.gate import ReadLine
 
-__all__ = ["LEAST_MARGIN", "MOST_MARGIN", "best_verified", "largest_change", "threshold_of"]
+__all__ = ["MAX_MARGIN", "MIN_MARGIN", "best_verified", "largest_change", "threshold_of"]
 
-LEAST_MARGIN = 0.2
+MIN_MARGIN = 0.2
 """Least threshold: of lines that changed, few may be among the calibration lines, and none of the doubtful ones."""
 
-MOST_MARGIN = 0.6
+MAX_MARGIN = 0.6
 """Largest threshold: beyond it so many lines are in doubt that nothing is gained."""
 
 _SAFETY = 1.25
 _AGAIN = 1.3  # what a line of the second pass costs, in lines read at once: few lines make small batches
-_LEAST_GAIN = 1.2  # times as fast as full precision that the pair must promise
+_MIN_GAIN = 1.2  # times as fast as full precision that the pair must promise
 
 
 def threshold_of(low: Sequence[ReadLine], reference: Sequence[ReadLine]) -> float | None:
@@ -35,7 +35,7 @@ def threshold_of(low: Sequence[ReadLine], reference: Sequence[ReadLine]) -> floa
         reference: What normal mode read on the same lines.
 
     Returns:
-        None if a line changed that no threshold up to `MOST_MARGIN` would have caught, or margins are not known.
+        None if a line changed that no threshold up to `MAX_MARGIN` would have caught, or margins are not known.
     """
     return _beyond(largest_change(low, reference))
 
@@ -68,7 +68,7 @@ def best_verified(
         reference: What normal mode read on the same lines.
         widths: Exact widths of these lines in pixels: what reading them again costs.
     """
-    best, least = None, full[1] / _LEAST_GAIN
+    best, least = None, full[1] / _MIN_GAIN
     for low, ms, read in lows:
         change = largest_change(read, reference[: len(read)])
         threshold = _beyond(change)
@@ -96,8 +96,8 @@ def best_verified(
 
 def _beyond(change: float | None) -> float | None:
     """Return the threshold that catches changes up to this margin, with a safety factor; None if none may."""
-    threshold = max(LEAST_MARGIN, _SAFETY * change) if change is not None else None
-    return threshold if threshold is not None and threshold <= MOST_MARGIN else None
+    threshold = max(MIN_MARGIN, _SAFETY * change) if change is not None else None
+    return threshold if threshold is not None and threshold <= MAX_MARGIN else None
 
 
 def _break_even(low_ms: float, full_ms: float) -> float:

@@ -1,6 +1,6 @@
-"""The process around one candidate; a child as `ocrhpi.children` describes it. Commands are methods of `Session`.
+"""The process around one candidate; a child as `ocrhpi.workers` describes it. Commands are methods of `Session`.
 
-Started by `ocrhpi.tuning.contestant`.
+Started by `ocrhpi.tuning.trial`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from ocrhpi.assembly import export_graphs, open_reader
-from ocrhpi.candidate import Setup
-from ocrhpi.children.serving import peak_memory_mib, run_child
+from ocrhpi.candidate import ExecutionPlan
 from ocrhpi.model import ModelSource, load_model
 from ocrhpi.tuning.calibration import load_calibration
-from ocrhpi.tuning.verification import MOST_MARGIN
+from ocrhpi.tuning.verification import MAX_MARGIN
 from ocrhpi.values import LineImage
+from ocrhpi.workers.commands import peak_memory_mib, serve_commands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "main"]
 
-_SETUPS: TypeAdapter[Setup] = TypeAdapter(Setup)
+_SETUPS: TypeAdapter[ExecutionPlan] = TypeAdapter(ExecutionPlan)
 
 
 class Session:
     """The commands; arguments and values are plain, since they cross a process border as JSON."""
 
     def __init__(self) -> None:
-        self._setup: Setup | None = None
+        self._setup: ExecutionPlan | None = None
         self._model: Model | None = None
         self._cache_dir: str | None = None
         self._lines: list[LineImage] = []
@@ -137,7 +137,7 @@ class Session:
         return self._reader
 
     def _texts(self, lines: Sequence[LineImage], margins: bool) -> list[tuple[str, float, float | None]]:  # noqa: FBT001
-        read = self._loaded.read(lines, margin=MOST_MARGIN if margins else 0.0)
+        read = self._loaded.read(lines, margin=MAX_MARGIN if margins else 0.0)
         return [(line.text, line.score, line.margin) for line in read]
 
     def _part(self, start: int, stop: int) -> Sequence[LineImage]:
@@ -147,4 +147,4 @@ class Session:
 
 def main() -> None:
     """Serve the parent."""
-    run_child(Session())
+    serve_commands(Session())

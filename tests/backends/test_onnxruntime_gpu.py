@@ -63,9 +63,9 @@ def usable(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def batch(lines: int, width: int, seed: int = 0) -> tuple[Tensor, Widths]:
-    chance = np.random.default_rng(seed)
-    lines_of = chance.uniform(-1, 1, (lines, 3, 48, width)).astype(np.float32)
-    return lines_of, chance.integers(width // 2, width + 1, lines).astype(np.int32)
+    rng = np.random.default_rng(seed)
+    lines_of = rng.uniform(-1, 1, (lines, 3, 48, width)).astype(np.float32)
+    return lines_of, rng.integers(width // 2, width + 1, lines).astype(np.int32)
 
 
 def on_cpu(model: Model, batches: Sequence[tuple[Tensor, Widths]]) -> list[Emissions]:

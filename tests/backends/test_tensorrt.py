@@ -240,7 +240,7 @@ def test_each_graph_has_a_context_of_its_own(installed: Any, plain: Model) -> No
 def test_beyond_the_most_graphs_kernels_are_launched_one_by_one(
     plain: Model, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ocrhpi.backends.trt.request.MOST_GRAPHS", 2)
+    monkeypatch.setattr("ocrhpi.backends.trt.request.MAX_GRAPHS", 2)
     with TensorRtBackend(plain, options={"shapes": SHAPES, "cuda_graphs": True}) as backend:
         before = cuda.launches
         for _ in range(3):

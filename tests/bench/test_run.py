@@ -10,7 +10,7 @@ import yaml
 from ocrhpi.bench.rows import BenchRow
 from ocrhpi.bench.run import BenchJob, bench_all, row_path
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
-from ocrhpi.report.figures import figures_of
+from ocrhpi.report.summary import figures_of
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_a_second_run_measures_only_what_failed(output: Path, tiny_dir: Path, co
     before = row_path(output, "tiny_rec").read_bytes()
     steps: list[Step] = []
     jobs = [BenchJob("tiny_rec", tiny_dir, "reference"), BenchJob("missing", None, "official", "still not here")]
-    rows = list(bench_all(jobs, config, output, device="cpu", rounds=ROUNDS, watcher=steps.append))
+    rows = list(bench_all(jobs, config, output, device="cpu", rounds=ROUNDS, on_progress=steps.append))
     assert steps == []
     assert row_path(output, "tiny_rec").read_bytes() == before
     assert rows[1].reason == "still not here"

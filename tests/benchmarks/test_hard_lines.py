@@ -44,14 +44,13 @@ def test_lines_follow_from_the_seed() -> None:
 
 
 def test_a_line_is_damaged_and_still_there() -> None:
-    chance = np.random.default_rng(0)
-    height = pick_height(MATERIAL["damage"], chance)
-    ink = draw("hesitation", cast("ImageFont.FreeTypeFont", ImageFont.load_default(40)), FINER * height, chance)
+    rng = np.random.default_rng(0)
+    height = pick_height(MATERIAL["damage"], rng)
+    ink = draw("hesitation", cast("ImageFont.FreeTypeFont", ImageFont.load_default(40)), FINER * height, rng)
     assert ink.shape[0] == FINER * height
     assert 0.02 < ink.mean() < 0.6
     images = [
-        cv2.imdecode(np.frombuffer(damage(ink, MATERIAL["damage"], chance), np.uint8), cv2.IMREAD_COLOR)
-        for _ in range(20)
+        cv2.imdecode(np.frombuffer(damage(ink, MATERIAL["damage"], rng), np.uint8), cv2.IMREAD_COLOR) for _ in range(20)
     ]
     assert all(image is not None and image.std() > 2 for image in images)
     assert len({image.tobytes() for image in images if image is not None}) == 20

@@ -17,9 +17,9 @@ from benchmarks.peers.model_files import find, prepare_model
 from benchmarks.peers.starter import Starter
 from benchmarks.peers.systems import SYSTEMS, System, choose_systems
 from benchmarks.peers.trials import Plan, Trials
-from ocrhpi.children.child import ChildFailed
 from ocrhpi.model import load_model
 from ocrhpi.values import InputSpec
+from ocrhpi.workers.process import WorkerProcessFailed
 from tests.benchmarks.fake_reader import TEXTS
 
 TIMEOUT_S = 60.0
@@ -59,12 +59,12 @@ class TestWorker:
     def test_reported_errors_leave_it_alive(self, starter: Starter) -> None:
         worker, _ = starter.start(system(error=6), "error")
         with worker:
-            with pytest.raises(ChildFailed, match=r"texts: RuntimeError: out of memory in a traceback"):
+            with pytest.raises(WorkerProcessFailed, match=r"texts: RuntimeError: out of memory in a traceback"):
                 worker.ask("texts", TIMEOUT_S, batch=6)
             assert worker.ask("texts", TIMEOUT_S, batch=1) == TEXTS
 
     def test_a_system_that_does_not_load_says_why(self, starter: Starter) -> None:
-        with pytest.raises(ChildFailed, match="load: ValueError: no such engine"):
+        with pytest.raises(WorkerProcessFailed, match="load: ValueError: no such engine"):
             starter.start(system(at_loading=True), "load")
 
     @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ class TestWorker:
         [(system(ours=False), "no peers here"), (replace(system(), files="paddle"), "no Paddle files")],
     )
     def test_what_is_missing_is_a_reason(self, starter: Starter, of: System, reason: str) -> None:
-        with pytest.raises(ChildFailed, match=reason):
+        with pytest.raises(WorkerProcessFailed, match=reason):
             starter.start(of, "missing")
 
 

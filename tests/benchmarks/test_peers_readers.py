@@ -28,8 +28,8 @@ def model_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def images() -> list[Any]:
-    chance = np.random.default_rng(0)
-    return [chance.integers(0, 256, (48, width, 3), np.uint8) for width in WIDTHS]
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (48, width, 3), np.uint8) for width in WIDTHS]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.name for row in ROWS])

@@ -71,10 +71,10 @@ class TestReference:
 
 class TestStatistic:
     def test_the_interval_holds_the_median_and_narrows_with_rounds(self) -> None:
-        chance = np.random.default_rng(1)
-        machine = chance.uniform(1, 3, 41)  # drifts, but alike for both in a round
-        peer = (machine * 2 * chance.normal(1, 0.02, 41)).tolist()
-        ours = (machine * chance.normal(1, 0.02, 41)).tolist()
+        rng = np.random.default_rng(1)
+        machine = rng.uniform(1, 3, 41)  # drifts, but alike for both in a round
+        peer = (machine * 2 * rng.normal(1, 0.02, 41)).tolist()
+        ours = (machine * rng.normal(1, 0.02, 41)).tolist()
         many, few = paired_ratio(peer, ours), paired_ratio(peer[:5], ours[:5])
         assert many.low <= many.median <= many.high
         assert 1.97 < many.median < 2.03

@@ -19,9 +19,9 @@ from benchmarks.peers.starter import Starter
 from benchmarks.peers.stream import Stream
 from benchmarks.peers.systems import System
 from benchmarks.peers.trials import Plan, Trials
-from ocrhpi.children.child import ChildFailed
 from ocrhpi.tuning.stream import LineStream
 from ocrhpi.values import InputSpec
+from ocrhpi.workers.process import WorkerProcessFailed
 from tests.benchmarks.fake_reader import TEXTS
 from tests.tiny_model import write_config
 
@@ -88,7 +88,7 @@ class TestWorker:
 
     def test_a_line_without_a_text_is_a_failure(self, starter: Starter, stream: Stream) -> None:
         worker, _ = starter.start(system(short=1), "short")
-        with worker, stream.saved(0, 4) as part, pytest.raises(ChildFailed, match="4 lines gave 3 texts"):
+        with worker, stream.saved(0, 4) as part, pytest.raises(WorkerProcessFailed, match="4 lines gave 3 texts"):
             worker.ask("stream", TIMEOUT_S, lines=str(part), call=4, batch=1)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi import __version__
-from ocrhpi.bundle.beside import Beside
+from ocrhpi.bundle.artifacts import Beside
 from ocrhpi.bundle.runner import runner_name
 from ocrhpi.bundle.targets import TARGETS
 from ocrhpi.bundle.wheelhouse import collect_wheels

@@ -71,8 +71,8 @@ def test_the_real_model_reads_what_paddleocr_reads(v4_mobile_dir: Path, lines_di
 def test_high_performance_mode_is_told_what_to_run(
     tiny_dir: Path, lines_dir: Path, rec_gt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def open_predictor(options: ReadingOptions, watcher: object) -> Predictor:
-        assert watcher is not None
+    def open_predictor(options: ReadingOptions, on_progress: object) -> Predictor:
+        assert on_progress is not None
         assert (options.model_dir, options.device, options.use_hpip) == (str(tiny_dir), "cpu", True)
         assert options.hpi_config.objective == "latency"
         return Predictor(FakeReader("tuned"))

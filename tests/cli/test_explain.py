@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.tuning.winners import save
+from ocrhpi.tuning.cache import save
 from tests.cli.test_cli import run
 from tests.display.samples import tuning
 

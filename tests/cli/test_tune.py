@@ -12,7 +12,7 @@ from ocrhpi import tuner
 from ocrhpi.cli import tune as module
 from ocrhpi.errors import TuningError
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
-from ocrhpi.tuning.winners import read_tuning, save
+from ocrhpi.tuning.cache import read_tuning, save
 from tests.cli.test_cli import run
 from tests.display.samples import tuning
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocrhpi.tuner import Plan
-    from ocrhpi.tuning.progress import Watcher
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.cache import Tuning
+    from ocrhpi.tuning.progress import OnProgress
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """What was to be measured; it is not, but finished with a sample."""
     plans: list[Plan] = []
 
-    def measure(plan: Plan, watcher: Watcher, *, quick: bool = False) -> Tuning:
-        del watcher
+    def measure(plan: Plan, on_progress: OnProgress, *, quick: bool = False) -> Tuning:
+        del on_progress
         assert not quick, "whoever calls this command wants to know"
         plans.append(plan)
         return tuning()

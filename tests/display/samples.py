@@ -6,13 +6,13 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.candidate import Candidate
+from ocrhpi.tuning.cache import TunedModel, Tuning
 from ocrhpi.tuning.choose import choose
-from ocrhpi.tuning.question import Question
+from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.rows import Change, GateResult, Row
-from ocrhpi.tuning.winners import TunedModel, Tuning
 
 if TYPE_CHECKING:
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
 
 KEY: dict[str, Any] = {
     "model": "ab" * 32,
@@ -46,10 +46,10 @@ LATE = tuple(Candidate(backend="onnxruntime", device="cpu", batch_size=size) for
 TENSORRT = Candidate(backend="tensorrt", device="cpu")
 
 
-def timed(candidate: Setup, ms: float, *, rounds: int = 12, **facts: Any) -> Row:
+def timed(candidate: ExecutionPlan, ms: float, *, rounds: int = 12, **facts: Any) -> Row:
     """A row whose lines take ``ms``, give or take 2 %."""
-    chance = random.Random(candidate.name)
-    samples = tuple(ms * chance.uniform(0.98, 1.02) for _ in range(rounds))
+    rng = random.Random(candidate.name)
+    samples = tuple(ms * rng.uniform(0.98, 1.02) for _ in range(rounds))
     look = round(1.05 * ms, 3)
     effective: dict[str, Any] = {"backend": candidate.name.split(",")[0], "engine_version": "1.2", "device": "cpu"}
     effective |= {"precision": candidate.precision, "threads": 2, "settings": {"hint": "latency"}, "notes": []}
@@ -77,13 +77,13 @@ def rows() -> tuple[Row, ...]:
 def tuning(all_rows: tuple[Row, ...] | None = None, **asked: Any) -> Tuning:
     """The tuning of these rows."""
     measured = rows() if all_rows is None else all_rows
-    question = Question(**asked)
+    objective = Objective(**asked)
     return Tuning(
         created="2026-11-22T18:00:00.000+00:00",
         model=TunedModel(name="PP-OCRv4_mobile_rec", fingerprint="ab" * 32, path="/models/v4"),
-        question=question,
+        objective=objective,
         key=KEY,
-        choice=choose(measured, question),
+        choice=choose(measured, objective),
         seconds=58.25,
         load=(0.75, 2.1),
         rows=measured,

@@ -40,9 +40,9 @@ def test_elsewhere_nothing_is_shown_and_each_kind_of_step_is_logged_once(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stream = io.StringIO()
-    with caplog.at_level(logging.INFO, "ocrhpi"), watching(60.0, stream=stream) as watcher:
+    with caplog.at_level(logging.INFO, "ocrhpi"), watching(60.0, stream=stream) as on_progress:
         for doing in ("reading the reference", "timing", "timing"):
-            watcher(step(doing, leader="paddle" if doing == "timing" else ""))
+            on_progress(step(doing, leader="paddle" if doing == "timing" else ""))
     assert stream.getvalue() == ""
     assert capsys.readouterr() == ("", "")
     assert [record.getMessage() for record in caplog.records] == [
@@ -55,8 +55,8 @@ def test_elsewhere_nothing_is_shown_and_each_kind_of_step_is_logged_once(
 def test_stderr_is_where_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[object] = []
     monkeypatch.setattr(live, "_is_terminal", seen.append)
-    with watching() as watcher:
-        watcher(step())
+    with watching() as on_progress:
+        on_progress(step())
     assert seen == [sys.stderr]
 
 
@@ -64,8 +64,8 @@ def test_stderr_is_where_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_terminal_that_cannot_move_its_cursor_is_none(term: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", term)
     stream = FakeTerminal()
-    with watching(stream=stream) as watcher:
-        watcher(step())
+    with watching(stream=stream) as on_progress:
+        on_progress(step())
     assert stream.getvalue() == ""
 
 
@@ -74,8 +74,8 @@ def test_without_stderr_and_with_a_closed_one(monkeypatch: pytest.MonkeyPatch) -
     closed.close()
     for stream in (None, closed):
         monkeypatch.setattr(sys, "stderr", stream)
-        with watching() as watcher:
-            watcher(step())
+        with watching() as on_progress:
+            on_progress(step())
 
 
 def test_importing_it_loads_no_rich() -> None:
@@ -131,8 +131,8 @@ def test_the_terminal_is_clean_after_an_error(error: type[BaseException], termin
     before = sys.stderr
 
     def interrupted() -> None:
-        with watching(60.0, stream=terminal) as watcher:
-            watcher(step())
+        with watching(60.0, stream=terminal) as on_progress:
+            on_progress(step())
             raise error
 
     with pytest.raises(error):

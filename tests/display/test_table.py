@@ -11,11 +11,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ocrhpi.candidate import Verified
-from ocrhpi.display.figures import figures_of
+from ocrhpi.display.formatting import decimal, plain, times, wrapped
+from ocrhpi.display.summary import figures_of
 from ocrhpi.display.table import tuning_evidence, tuning_json, tuning_table
-from ocrhpi.display.wording import decimal, plain, times, wrapped
+from ocrhpi.tuning.cache import read_tuning, save
 from ocrhpi.tuning.rows import Row
-from ocrhpi.tuning.winners import read_tuning, save
 from tests.display.samples import BF16, CHANGED, KEY, NATURAL, ONNX, OPENVINO, PADDLE, SAME, rows, timed, tuning
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.cache import Tuning
 
 FILE = "/home/someone/.cache/ocrhpi/hpi/PP-OCRv4_mobile_rec-abababababababab-0123abcd.yml"
 

@@ -97,8 +97,8 @@ def test_every_form_of_the_graph(
 def test_batches_have_few_shapes_and_lines_the_texts_they_have_alone(
     make_bundle: Callable[..., Path], batching: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chance = np.random.default_rng(0)
-    images = [chance.integers(0, 256, (48, int(width), 3), np.uint8) for width in chance.integers(50, 3300, 60)]
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (48, int(width), 3), np.uint8) for width in rng.integers(50, 3300, 60)]
     shapes: list[tuple[int, int]] = []
     with Bundle(make_bundle(batching=batching)) as bundle, reader_of(bundle) as reader:
         alone = texts_of([reader.read([image])[0] for image in images])

@@ -45,10 +45,10 @@ def test_shipped_and_sample_lines(lines_dir: Path) -> None:
 
 
 def test_random_sizes_up_and_down() -> None:
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for number in range(400):
-        rows, columns = (int(chance.integers(1, 200)) for _ in range(2))
-        width, height = int(chance.integers(1, 400)), int(chance.integers(1, 100))
+        rows, columns = (int(rng.integers(1, 200)) for _ in range(2))
+        width, height = int(rng.integers(1, 400)), int(rng.integers(1, 100))
         image = noise(rows, columns, number)
         expected = reference(image, width, height)
         np.testing.assert_array_equal(resize(image, width, height), expected, f"{image.shape} -> {width} x {height}")

@@ -17,12 +17,12 @@ BATCH = np.random.default_rng(1).uniform(-1, 1, (2, 3, 8, 16)).astype(np.float32
 
 def network(*followers: tuple[str, tuple[int, ...]], outputs: tuple[str, ...] = ()) -> onnx.ModelProto:
     """A convolution of four channels, followed by operators with a constant of some shape."""
-    chance = np.random.default_rng(0)
-    weights = {"weight": chance.normal(0, 1, (4, 3, 3, 3)).astype(np.float32)}
+    rng = np.random.default_rng(0)
+    weights = {"weight": rng.normal(0, 1, (4, 3, 3, 3)).astype(np.float32)}
     nodes = [helper.make_node("Conv", ["x", "weight"], ["conv"])]
     last = "conv"
     for number, (operator, shape) in enumerate(followers):
-        weights[f"c{number}"] = np.asarray(chance.normal(1, 1, shape), np.float32)
+        weights[f"c{number}"] = np.asarray(rng.normal(1, 1, shape), np.float32)
         nodes.append(helper.make_node(operator, [last, f"c{number}"], [f"t{number}"]))
         last = f"t{number}"
     nodes.append(helper.make_node("Relu", [last], ["y"]))

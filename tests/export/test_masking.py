@@ -19,11 +19,11 @@ CLASSES = 7
 
 def graph(*middle: onnx.NodeProto, weights: dict[str, np.ndarray] | None = None, opset: int = 17) -> onnx.ModelProto:
     """x (N, 3, 48, W) -> conv of stride 2 -> ``middle`` (h -> g) -> mean over rows -> probabilities."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     constants = {
-        "w0": chance.normal(size=(5, 3, 3, 3)) / 5,
-        "b0": chance.normal(size=5),
-        "w1": chance.normal(size=(5, CLASSES)),
+        "w0": rng.normal(size=(5, 3, 3, 3)) / 5,
+        "b0": rng.normal(size=5),
+        "w1": rng.normal(size=(5, CLASSES)),
         **(weights or {}),
     }
     nodes = [
@@ -58,11 +58,11 @@ def largest_difference(model: onnx.ModelProto) -> float:
     plain.CopyFrom(model)
     masked = mask_widths(model)
     onnx.checker.check_model(masked)
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     widths = np.array([64, 81, 96, 37, 128, 127], np.int32)
     batch = np.zeros((len(widths), 3, 48, 128), np.float32)
     for row, width in enumerate(widths):
-        batch[row, :, :, :width] = chance.normal(size=(3, 48, width))
+        batch[row, :, :, :width] = rng.normal(size=(3, 48, width))
     together, steps = run(masked, {"x": batch, "widths": widths})
     largest = 0.0
     for row, width in enumerate(widths):
@@ -79,8 +79,8 @@ def conv(kernel: int, **attributes: Any) -> onnx.NodeProto:
 
 
 def conv_weights(kernel: int, groups: int = 1) -> dict[str, np.ndarray]:
-    chance = np.random.default_rng(2)
-    return {"w2": chance.normal(size=(5, 5 // groups, kernel, kernel)) / 5, "b2": chance.normal(size=5)}
+    rng = np.random.default_rng(2)
+    return {"w2": rng.normal(size=(5, 5 // groups, kernel, kernel)) / 5, "b2": rng.normal(size=5)}
 
 
 EXACT = {

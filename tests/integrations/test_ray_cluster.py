@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from ocrhpi.batch.winners import Winner
+from ocrhpi.batch.tunings import Winner
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations import ray_cluster as module
 from ocrhpi.integrations.ray_cluster import Node, Share, connect, share_out, winners_of

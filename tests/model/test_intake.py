@@ -22,11 +22,11 @@ from ocrhpi.export.exporter import GraphForm, export_model, write_export
 from ocrhpi.hpi_config import HpiConfig
 from ocrhpi.loader import find_model
 from ocrhpi.model import ModelSource, load_model
-from ocrhpi.precision import store
+from ocrhpi.quantization import store
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.tensors import to_tensor
 from ocrhpi.tuner import plan
-from ocrhpi.tuning.winners import save
+from ocrhpi.tuning.cache import save
 from ocrhpi.values import InputSpec
 from tests.conftest import needs_paddle2onnx
 from tests.display.samples import tuning
@@ -384,7 +384,7 @@ def test_whatever_a_model_is_called_what_is_kept_of_it_stays_in_the_cache(name: 
     model = load_model(ModelSource(model_name=name, model_dir=str(directory)))
     planned = plan(model, HpiConfig(cache_dir=cache), "cpu")
     assert save(tuning(), planned.path)
-    lowered = store.place_of(model, "int8", cache_dir=cache)
+    lowered = store.cache_path(model, "int8", cache_dir=cache)
     lowered.parent.mkdir(parents=True)
     lowered.touch()
     exported = export_model(model, cache_dir=cache).files.onnx
@@ -742,7 +742,7 @@ def test_a_graph_that_is_damaged_is_told_by_the_engine(spaceless_dir: Path, tmp_
 def test_no_damage_to_a_graph_crashes_the_search_for_its_model(
     spaceless_dir: Path, old_dir: Path, tmp_path: Path
 ) -> None:
-    chance = random.Random(0)
+    rng = random.Random(0)
     dictionary = old_dir / "en_dict.txt"
     as_onnx(external_data="weights.bin")(tmp_path)
     for original in (spaceless_dir / "inference.json", old_dir / "inference.pdmodel", tmp_path / "inference.onnx"):
@@ -750,11 +750,9 @@ def test_no_damage_to_a_graph_crashes_the_search_for_its_model(
         folder = shutil.copytree(original.parent, tmp_path / original.suffix)
         for _ in range(300):
             content = bytearray(whole)
-            for _ in range(chance.choice((1, 3, 10))):
-                content[chance.randrange(len(content))] = chance.randrange(256)
-            (folder / original.name).write_bytes(
-                content[: chance.choice((len(content), chance.randrange(1, len(content))))]
-            )
+            for _ in range(rng.choice((1, 3, 10))):
+                content[rng.randrange(len(content))] = rng.randrange(256)
+            (folder / original.name).write_bytes(content[: rng.choice((len(content), rng.randrange(1, len(content))))])
             with suppress(ModelError, OptionError):  # it may look like a graph of other classes
                 find_model(ModelSource(model_dir=str(folder), character_dict_path=str(dictionary)))
 
@@ -769,9 +767,9 @@ def test_keys_of_our_exports_mean_nothing_in_the_metadata_of_others(tmp_path: Pa
 
 def test_grey_is_the_same_on_a_device(tmp_path: Path) -> None:
     spec = load_model(as_onnx(**GREY)(tmp_path)).spec
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for height, width in ((32, 120), (48, 200), (64, 240), (17, 33)):
-        image = chance.integers(0, 256, (height, width, 3), np.uint8)
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
         geometry = line_geometry(width, height, spec)
         whole = to_tensor([image], [geometry], spec)
         small = edge_to_tensor([image], [geometry], (1, geometry.padded_width), spec)

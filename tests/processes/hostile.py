@@ -21,10 +21,10 @@ from ocrhpi.evaluation.dataset import load_dataset
 from ocrhpi.graph_facts import read_graph_facts
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.model import load_model
-from ocrhpi.precision.plan import read_plan
+from ocrhpi.quantization.plan import read_plan
 from ocrhpi.report.files import read_rows
+from ocrhpi.tuning.cache import find, read_tuning
 from ocrhpi.tuning.candidates import list_candidates
-from ocrhpi.tuning.winners import find, read_tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from ocrhpi.tuning.winners import read_tuning
+from ocrhpi.tuning.cache import read_tuning
 from tests.report.samples import row, save
 from tests.tiny_onnx import tiny_onnx_model
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from ocrhpi import forks
-from ocrhpi.children.child import Child, ChildFailed
 from ocrhpi.errors import BackendClosed
 from ocrhpi.model import load_model
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.fallback import FallbackReader
+from ocrhpi.workers.process import WorkerProcess, WorkerProcessFailed
 from tests.fakes import StripeBackend
 from tests.processes.forking import forked
 from tests.reading.fake_reader import MODEL, FakeReader, line
@@ -103,14 +103,14 @@ def test_what_was_closed_stays_closed() -> None:
 
 def test_a_child_leaves_the_workers_of_its_parent_alone(tmp_path: Path) -> None:
     def use_and_close() -> bool:
-        with pytest.raises(ChildFailed, match="forked"):
+        with pytest.raises(WorkerProcessFailed, match="forked"):
             worker.ask("echo", LIMIT_S, value=2)
         worker.kill()
         worker.close()
         return not worker.alive
 
-    command = [sys.executable, "-m", "tests.children.fake_session"]
-    with Child(command, tmp_path / "log", stop_between=False, cwd=ROOT) as worker:
+    command = [sys.executable, "-m", "tests.workers.fake_session"]
+    with WorkerProcess(command, tmp_path / "log", stop_between=False, cwd=ROOT) as worker:
         assert worker.ask("echo", LIMIT_S, value=1) == 1
         assert forked(use_and_close) == 0
         assert worker.ask("echo", LIMIT_S, value=3) == 3

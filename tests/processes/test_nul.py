@@ -1,4 +1,4 @@
-"""A NUL in a name or path, which no command line can hold, but an API and a file can: a sentence at every door."""
+"""A NUL in a name or path, which no command line can hold but an API and a file can: a sentence at each entry point."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ocrhpi.errors import OcrhpiError
 from ocrhpi.evaluation.dataset import load_dataset
 from ocrhpi.export.exporter import GraphForm, write_export
 from ocrhpi.hpi_config import read_hpi_config
-from ocrhpi.precision.plan import read_plan
+from ocrhpi.quantization.plan import read_plan
 from ocrhpi.report.files import read_rows
-from ocrhpi.tuning.winners import read_tuning
+from ocrhpi.tuning.cache import read_tuning
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:

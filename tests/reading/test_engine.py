@@ -174,7 +174,7 @@ def test_margins_belong_to_their_lines_whatever_the_batches() -> None:
         together = one.read(lines, margin=0.9)
         assert together == [one.read([alone], margin=0.9)[0] for alone in lines]
     margins = [text.margin for text in together]
-    assert margins[0] == 1.0, "no rival within the margin"
+    assert margins[0] == 1.0, "no near-tie within the margin"
     assert all(found is not None and 0 < found < 0.9 for found in margins[1:])
 
 
@@ -188,11 +188,11 @@ def test_exact_widths_have_no_end() -> None:
 
 def test_on_a_ladder_few_shapes_are_seen() -> None:
     ladder = width_ladder(64, 320, 3200)
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     with EngineReader(MODEL, Counting(MODEL).open(), batching="rounded", batch_size=8, ladder=ladder) as one:
         assert one.shapes == Shapes(0, len(shapes_of(ladder, 2560))) == Shapes(0, 46)
         for _ in range(20):
-            one.read([line(int(width)) for width in chance.integers(1, 3300, 40)])
+            one.read([line(int(width)) for width in rng.integers(1, 3300, 40)])
         backend = one.backend
         assert isinstance(backend, Counting)
         assert one.shapes.seen == len(set(backend.shapes)) <= 46

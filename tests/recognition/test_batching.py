@@ -198,9 +198,9 @@ def test_nothing_to_plan(ladder: tuple[int, ...], together: bool) -> None:
 
 
 def test_thousands_of_lines_are_planned_at_once() -> None:
-    chance = random.Random(0)
+    rng = random.Random(0)
     task = Task(
-        [chance.randint(320, 3200) for _ in range(5000)], 2560, LADDERS["step 64"], together=True, call_cost=CALL_COST
+        [rng.randint(320, 3200) for _ in range(5000)], 2560, LADDERS["step 64"], together=True, call_cost=CALL_COST
     )
     plan = task.plan()
     assert task.cost(plan) < 1.1 * sum(task.widths), "little of it is padding and calls"

@@ -49,9 +49,9 @@ def test_no_lines_and_no_steps() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_equals_a_plain_loop_over_the_lines(seed: int) -> None:
-    chance = np.random.default_rng(seed)
-    logits = chance.random((int(chance.integers(1, 9)), int(chance.integers(1, 40)), len(LABELS))).astype(np.float32)
-    logits[..., 0] += chance.choice([0.0, 0.6])  # with few and with many blanks
+    rng = np.random.default_rng(seed)
+    logits = rng.random((int(rng.integers(1, 9)), int(rng.integers(1, 40)), len(LABELS))).astype(np.float32)
+    logits[..., 0] += rng.choice([0.0, 0.6])  # with few and with many blanks
     logits /= logits.sum(axis=-1, keepdims=True)
     lines = CtcDecoder(LABELS).decode(logits)
     reference = decode_per_line(logits, LABELS)

@@ -53,8 +53,8 @@ def test_views_of_larger_images_are_read_correctly() -> None:
 
 
 def test_pixels_normalised_are_the_tensor() -> None:
-    chance = np.random.default_rng(0)
-    images = [chance.integers(0, 256, (40, width, 3), np.uint8) for width in (100, 300)]
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (40, width, 3), np.uint8) for width in (100, 300)]
     geometries = [LineGeometry(120, 400), LineGeometry(360, 400)]
     for spec in (SPEC, InputSpec(color="RGB")):
         pixels = to_pixels(images, geometries, spec)

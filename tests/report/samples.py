@@ -35,7 +35,7 @@ HOSTILE = '<script>throw "x"</script>&"\'|`*_[a](b)\x1b[31m'
 
 def result(mode: Mode, ms: float, *, rounds: int = 7, spread: float = 0.02, seed: int = 0, **facts: Any) -> ModeResult:
     """A mode whose engine takes ``ms`` a line, and half as much again from the image to the text."""
-    chance = random.Random(f"{mode}{seed}")
+    rng = random.Random(f"{mode}{seed}")
     setup = SETUPS[mode]
     effective = {
         "backend": setup.backend,
@@ -48,7 +48,7 @@ def result(mode: Mode, ms: float, *, rounds: int = 7, spread: float = 0.02, seed
     }
 
     def steady(value: float) -> float:
-        return value * chance.uniform(1 - spread, 1 + spread)
+        return value * rng.uniform(1 - spread, 1 + spread)
 
     found: dict[str, Any] = {
         "setup": setup,

@@ -29,8 +29,8 @@ class TestUnpairedRatio:
             assert ratio.high > 1.05
 
     def test_its_interval_holds_the_truth_about_as_often_as_it_says(self) -> None:
-        chance = np.random.default_rng(1)
-        runs = [unpaired_ratio(*chance.normal(10, 0.5, (2, 15)).tolist()) for _ in range(200)]
+        rng = np.random.default_rng(1)
+        runs = [unpaired_ratio(*rng.normal(10, 0.5, (2, 15)).tolist()) for _ in range(200)]
         assert sum(ratio.low <= 1 <= ratio.high for ratio in runs) > 180
 
     @pytest.mark.parametrize("times", [([], [1.0]), ([1.0], [])])

@@ -10,9 +10,9 @@ import pytest
 
 from ocrhpi.errors import OptionError
 from ocrhpi.report.data import as_csv
-from ocrhpi.report.figures import figures_of
 from ocrhpi.report.files import read_rows, write_report
 from ocrhpi.report.markdown import as_markdown, escaped
+from ocrhpi.report.summary import figures_of
 from tests.report.samples import HOSTILE, gpu_row, result, row, run_of_a_machine, save, unmeasured
 
 if TYPE_CHECKING:

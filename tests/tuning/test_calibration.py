@@ -19,7 +19,7 @@ import pytest
 from ocrhpi.errors import OptionError
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.tuning import calibration
-from ocrhpi.tuning.calibration import MIN_LINES, MOST_LINES, CalibrationSet, calibration_digest, load_calibration
+from ocrhpi.tuning.calibration import MAX_LINES, MIN_LINES, CalibrationSet, calibration_digest, load_calibration
 from ocrhpi.values import InputSpec
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_the_first_lines_stand_for_all(index: list[dict[str, str]], size: int) -
 
 
 def test_the_digest_is_the_same_each_time_and_follows_the_lines(tmp_path: Path) -> None:
-    assert calibration_digest() == calibration_digest(limit=MOST_LINES)
+    assert calibration_digest() == calibration_digest(limit=MAX_LINES)
     assert calibration_digest(limit=10) != calibration_digest()
     fill(tmp_path, MIN_LINES)
     before = calibration_digest(tmp_path)
@@ -211,7 +211,7 @@ def test_unreadable_images_are_left_out_and_named(tmp_path: Path) -> None:
 
 def test_more_pixels_than_memory_allows_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, 3)
-    monkeypatch.setattr(calibration, "_MOST_BYTES", 2 * 32 * 100 * 3)
+    monkeypatch.setattr(calibration, "_MAX_BYTES", 2 * 32 * 100 * 3)
     read = load_calibration(tmp_path)
     assert read.own == 2
     assert len(read.skipped) == 1

@@ -15,7 +15,7 @@ from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.errors import OptionError
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuning.candidates import list_candidates
-from ocrhpi.tuning.question import Goal
+from ocrhpi.tuning.objective import Goal
 from tests import fakes
 from tests.tuning.fileless import fileless_model
 
@@ -49,39 +49,39 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def test_normal_mode_is_the_baseline_and_no_candidate_twice() -> None:
-    entrants = list_candidates(model(), "cpu", "throughput")
-    assert entrants.baseline == Candidate(backend="paddle", device="cpu")
-    names = [candidate.name for candidate in entrants.candidates]
-    assert entrants.baseline.name not in names
+    grid = list_candidates(model(), "cpu", "throughput")
+    assert grid.baseline == Candidate(backend="paddle", device="cpu")
+    names = [candidate.name for candidate in grid.candidates]
+    assert grid.baseline.name not in names
     assert len(set(names)) == len(names)
-    assert {candidate.backend for candidate in entrants.candidates} == {"paddle", "openvino", "onnxruntime"}
-    assert {candidate.device for candidate in entrants.candidates} == {"cpu"}
-    batchings = {candidate.batching for candidate in entrants.candidates}
+    assert {candidate.backend for candidate in grid.candidates} == {"paddle", "openvino", "onnxruntime"}
+    assert {candidate.device for candidate in grid.candidates} == {"cpu"}
+    batchings = {candidate.batching for candidate in grid.candidates}
     assert batchings == {"exact", "masked", "split", "rounded", "natural"}
-    assert all("ocrhpi lower" in row.reason for row in entrants.left_out)
-    assert entrants.engines["openvino"] == importlib.metadata.version("openvino")
+    assert all("ocrhpi lower" in row.reason for row in grid.left_out)
+    assert grid.engines["openvino"] == importlib.metadata.version("openvino")
 
 
 def test_what_is_likely_comes_first_then_the_best_of_each_engine_then_the_best_low_precisions() -> None:
-    entrants = list_candidates(model(), "cpu", "throughput", machine=NO_FLAGS)
-    likely, others = entrants.likely, entrants.candidates[len(entrants.likely) :]
-    assert entrants.candidates[: len(likely)] == likely
-    assert {(one.backend, one.same_text) for one in others[:2]} == {("openvino", True), ("onnxruntime", True)}
+    grid = list_candidates(model(), "cpu", "throughput", machine=NO_FLAGS)
+    likely, others = grid.likely, grid.candidates[len(grid.likely) :]
+    assert grid.candidates[: len(likely)] == likely
+    assert {(one.backend, one.lossless) for one in others[:2]} == {("openvino", True), ("onnxruntime", True)}
     # Of each of the two engines two that may change text, as far as there are any without plans.
     changing = [(one.backend, one.precision) for one in others[2:5]]
     assert sorted(changing) == [("onnxruntime", "fp32"), ("openvino", "bf16"), ("openvino", "bf16")]
-    same_text = [one.same_text for one in others[5:]]
-    assert same_text == sorted(same_text, reverse=True)
+    lossless = [one.lossless for one in others[5:]]
+    assert lossless == sorted(lossless, reverse=True)
     assert {one.backend for one in others[5:]} == {"paddle", "openvino", "onnxruntime"}
     assert others[-1].batching == "rounded"
 
 
 def test_where_text_may_change_what_changes_it_comes_first() -> None:
-    entrants = list_candidates(model(), "cpu", "throughput", accuracy="no-loss", machine=NO_FLAGS)
-    others = entrants.candidates[len(entrants.likely) :]
-    assert {(one.backend, one.same_text) for one in others[:2]} == {("openvino", False), ("onnxruntime", False)}
-    same_text = [one.same_text for one in others[-10:]]
-    assert same_text == sorted(same_text)
+    grid = list_candidates(model(), "cpu", "throughput", accuracy="no-loss", machine=NO_FLAGS)
+    others = grid.candidates[len(grid.likely) :]
+    assert {(one.backend, one.lossless) for one in others[:2]} == {("openvino", False), ("onnxruntime", False)}
+    lossless = [one.lossless for one in others[-10:]]
+    assert lossless == sorted(lossless)
 
 
 def prior() -> list[dict[str, Any]]:
@@ -98,15 +98,15 @@ def test_what_has_won_on_such_a_machine_is_tried_first_and_by_a_quick_tuning(
     of_class: dict[str, Any], goal: Goal, accuracy: str
 ) -> None:
     machine = {"cpu_flags": ["avx2", of_class["flag"]]}
-    entrants = list_candidates(model(), "cpu", goal, accuracy=accuracy, machine=machine)
+    grid = list_candidates(model(), "cpu", goal, accuracy=accuracy, machine=machine)
     expected = [
         Candidate(**{"device": "cpu", **entry})
         for entry in of_class[goal]["identical" if accuracy == "identical" else "other"]
     ]
-    assert list(entrants.likely) == expected, "an entry that no grid has is not tried"
-    assert entrants.candidates[: len(expected)] == entrants.likely
+    assert list(grid.likely) == expected, "an entry that no grid has is not tried"
+    assert grid.candidates[: len(expected)] == grid.likely
     if accuracy == "identical":
-        assert all(candidate.same_text for candidate in expected)
+        assert all(candidate.lossless for candidate in expected)
 
 
 def test_the_first_class_whose_flag_the_cpu_has_counts() -> None:
@@ -121,9 +121,9 @@ def test_the_first_class_whose_flag_the_cpu_has_counts() -> None:
 
 
 def test_what_is_likely_has_the_threads_and_options_that_are_asked_for() -> None:
-    entrants = list_candidates(model(), "cpu", "throughput", threads=3, machine=NO_FLAGS)
-    assert len(entrants.likely) == 3
-    assert all(candidate.options["threads"] == 3 for candidate in entrants.likely)
+    grid = list_candidates(model(), "cpu", "throughput", threads=3, machine=NO_FLAGS)
+    assert len(grid.likely) == 3
+    assert all(candidate.options["threads"] == 3 for candidate in grid.likely)
     alone = list_candidates(
         model(), "cpu", "throughput", backend="openvino", options={"pinning": True}, machine=NO_FLAGS
     )
@@ -135,9 +135,9 @@ def test_what_is_likely_has_the_threads_and_options_that_are_asked_for() -> None
 def test_without_anything_that_has_won_the_first_few_are_likely(tmp_path: Path) -> None:
     for engine in ("openvino", "onnxruntime", "paddle"):
         (tmp_path / f"{engine}.yaml").write_text("cpu: [{batch_size: 3}, {batch_size: 5}]\n", "utf-8")
-    entrants = list_candidates(model(), "cpu", "throughput", grids=tmp_path)
-    assert entrants.likely == entrants.candidates[:3]
-    assert len(entrants.candidates) == 6
+    grid = list_candidates(model(), "cpu", "throughput", grids=tmp_path)
+    assert grid.likely == grid.candidates[:3]
+    assert len(grid.candidates) == 6
     low = list_candidates(model(), "cpu", "throughput", precision="bf16")
     assert low.likely == low.candidates[:3]
     assert {candidate.precision for candidate in low.likely} == {"bf16"}
@@ -148,9 +148,9 @@ def test_what_is_not_installed_is_left_out_with_the_cure(
     without: Callable[[str], None], missing: str, baseline: str
 ) -> None:
     without(missing)
-    entrants = list_candidates(model(), "cpu", "throughput")
-    assert entrants.baseline.backend == baseline
-    (row,) = [row for row in entrants.left_out if row.candidate.precision == "fp32"]
+    grid = list_candidates(model(), "cpu", "throughput")
+    assert grid.baseline.backend == baseline
+    (row,) = [row for row in grid.left_out if row.candidate.precision == "fp32"]
     assert (row.outcome, row.candidate) == ("skipped", Candidate(backend=missing, device="cpu"))
     assert f"pip install 'ocrhpi[{missing}]'" in row.reason
 
@@ -163,17 +163,17 @@ def test_nothing_is_installed(without: Callable[[str], None]) -> None:
 
 
 def test_a_model_without_paddle_files() -> None:
-    entrants = list_candidates(model(ONNX), "cpu", "throughput")
-    assert entrants.baseline.backend == "onnxruntime"
-    unfit = [row.candidate.name for row in entrants.left_out if row.candidate.precision == "fp32"]
+    grid = list_candidates(model(ONNX), "cpu", "throughput")
+    assert grid.baseline.backend == "onnxruntime"
+    unfit = [row.candidate.name for row in grid.left_out if row.candidate.precision == "fp32"]
     assert unfit == ["paddle, exact, batch 1"]
-    assert "no Paddle files" in entrants.left_out[0].reason
+    assert "no Paddle files" in grid.left_out[0].reason
 
 
 def test_without_conversion_a_paddle_model_runs_on_paddle_alone() -> None:
-    entrants = list_candidates(model(), "cpu", "throughput", may_convert=False)
-    assert {candidate.backend for candidate in entrants.candidates} == {"paddle"}
-    assert all("auto_paddle2onnx is off" in row.reason for row in entrants.left_out)
+    grid = list_candidates(model(), "cpu", "throughput", may_convert=False)
+    assert {candidate.backend for candidate in grid.candidates} == {"paddle"}
+    assert all("auto_paddle2onnx is off" in row.reason for row in grid.left_out)
     assert list_candidates(model(ONNX), "cpu", "throughput", may_convert=False).candidates
 
 
@@ -301,8 +301,8 @@ def test_names_and_complexity_of_setups() -> None:
     split = Candidate(backend="openvino", batching="split")
     assert split.name == "openvino, split 64, batch 1"
     low = Candidate(backend="openvino", options={"precision": "bf16"})
-    assert [setup.same_text for setup in (plain, tuned, split, low)] == [True, True, True, False]
-    assert not Candidate(backend="openvino", batching="natural").same_text
+    assert [setup.lossless for setup in (plain, tuned, split, low)] == [True, True, True, False]
+    assert not Candidate(backend="openvino", batching="natural").lossless
 
 
 def test_batchings_are_the_more_complex_the_farther_they_are_from_normal_mode() -> None:

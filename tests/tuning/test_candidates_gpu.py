@@ -15,7 +15,7 @@ from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.machine import describe_machine
 from ocrhpi.model import ModelFiles
-from ocrhpi.tuning.candidates import CandidateList, default_device, list_candidates
+from ocrhpi.tuning.candidates import Grid, default_device, list_candidates
 from tests.tuning.fileless import fileless_model
 
 if TYPE_CHECKING:
@@ -50,16 +50,16 @@ def gpu_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return install
 
 
-def entrants_of(device: str, machine: dict[str, Any] = TWO, model: Model = MODEL, **asked: Any) -> CandidateList:
+def grid_of(device: str, machine: dict[str, Any] = TWO, model: Model = MODEL, **asked: Any) -> Grid:
     return list_candidates(model, device, "throughput", machine=machine, **asked)
 
 
-def providers(entrants: CandidateList) -> set[str]:
-    return {str(one.options["provider"]) for one in entrants.candidates if one.backend == "onnxruntime"}
+def providers(grid: Grid) -> set[str]:
+    return {str(one.options["provider"]) for one in grid.candidates if one.backend == "onnxruntime"}
 
 
-def reasons(entrants: CandidateList) -> dict[str, str]:
-    return {row.candidate.name.partition(", exact")[0]: row.reason for row in entrants.left_out}
+def reasons(grid: Grid) -> dict[str, str]:
+    return {row.candidate.name.partition(", exact")[0]: row.reason for row in grid.left_out}
 
 
 @pytest.mark.parametrize(
@@ -74,36 +74,36 @@ def test_normal_mode_is_paddle_on_the_gpu_else_onnx_runtime_by_cuda_else_the_cpu
     gpu_engines: Callable[..., None], names: tuple[str, ...], backend: str, device: str
 ) -> None:
     gpu_engines(*names)
-    entrants = entrants_of("gpu:1")
-    assert entrants.baseline == Candidate(backend=backend, device=device)
-    assert {candidate.device for candidate in entrants.candidates} == {"gpu:1"}
+    grid = grid_of("gpu:1")
+    assert grid.baseline == Candidate(backend=backend, device=device)
+    assert {candidate.device for candidate in grid.candidates} == {"gpu:1"}
 
 
 def test_every_installed_provider_is_tried_and_every_other_is_one_row(gpu_engines: Callable[..., None]) -> None:
     gpu_engines("onnxruntime-gpu", RTX)
-    entrants = entrants_of("gpu:0")
-    assert providers(entrants) == {"cuda", "tensorrt-rtx"}
-    assert {candidate.precision for candidate in entrants.candidates} == {"fp32", "fp16"}
-    found = reasons(entrants)
+    grid = grid_of("gpu:0")
+    assert providers(grid) == {"cuda", "tensorrt-rtx"}
+    assert {candidate.precision for candidate in grid.candidates} == {"fp32", "fp16"}
+    found = reasons(grid)
     assert "TensorRT's libraries are not found" in found["onnxruntime, provider=tensorrt"]
     assert "paddlepaddle-gpu is not installed" in found["paddle"]
     assert "Intel's GPUs" in found["openvino"]
     assert len([name for name in found if name.startswith("onnxruntime")]) == 1
-    assert all(row.outcome == "skipped" for row in entrants.left_out)
+    assert all(row.outcome == "skipped" for row in grid.left_out)
 
 
 def test_versions_of_gpu_packages_are_part_of_the_key_on_a_gpu_alone(gpu_engines: Callable[..., None]) -> None:
     gpu_engines("onnxruntime-gpu", "nvidia-cudnn-cu13")
-    assert entrants_of("gpu:0").engines.items() >= {"onnxruntime-gpu": "1.0", "nvidia-cudnn-cu13": "1.0"}.items()
-    assert "onnxruntime-gpu" not in entrants_of("cpu").engines
+    assert grid_of("gpu:0").engines.items() >= {"onnxruntime-gpu": "1.0", "nvidia-cudnn-cu13": "1.0"}.items()
+    assert "onnxruntime-gpu" not in grid_of("cpu").engines
 
 
 def test_equal_text_comes_first_and_half_precision_after_it(gpu_engines: Callable[..., None]) -> None:
     gpu_engines("onnxruntime-gpu")
-    candidates = entrants_of("gpu:0").candidates
-    same_text = [candidate.same_text for candidate in candidates]
-    assert same_text == sorted(same_text, reverse=True)
-    assert {candidate.precision for candidate in candidates if not candidate.same_text} == {"fp16", "fp32"}
+    candidates = grid_of("gpu:0").candidates
+    lossless = [candidate.lossless for candidate in candidates]
+    assert lossless == sorted(lossless, reverse=True)
+    assert {candidate.precision for candidate in candidates if not candidate.lossless} == {"fp16", "fp32"}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_gpu_that_nothing_runs_on_is_an_error_with_all_reasons(
 ) -> None:
     gpu_engines(*names)
     with pytest.raises(OptionError, match=f"received '{device}', but nothing here runs on it: .*{reason}"):
-        entrants_of(device, machine)
+        grid_of(device, machine)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_without_a_device_it_is_a_gpu_where_something_runs_on_it(
     gpu_engines(*names)
     chosen = default_device(MODEL, machine=machine, **asked)
     assert chosen == device
-    assert entrants_of(chosen, machine, **asked).baseline
+    assert grid_of(chosen, machine, **asked).baseline
 
 
 def test_a_model_without_paddle_files_does_not_run_on_paddles_gpu(gpu_engines: Callable[..., None]) -> None:
@@ -170,6 +170,6 @@ def test_a_plan_takes_the_default_and_keeps_the_devices_apart(
     monkeypatch.setattr(tuner, "describe_machine", lambda: described)
     config = read_hpi_config({"cache_dir": str(tmp_path)})
     planned = tuner.plan(v4_mobile, config)
-    assert (planned.device, planned.entrants.baseline.device) == (device, device)
+    assert (planned.device, planned.grid.baseline.device) == (device, device)
     assert planned.key["device"] == device
     assert tuner.plan(v4_mobile, config, "cpu").device == "cpu"

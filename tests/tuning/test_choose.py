@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrhpi.candidate import Candidate, Verified
-from ocrhpi.tuning.choose import MARGIN, MIN_ROUNDS, Choice, Looser, choose
-from ocrhpi.tuning.question import Question
+from ocrhpi.tuning.choose import MARGIN, MIN_ROUNDS, Choice, RelaxedResult, choose
+from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.rows import Change, GateResult, Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
 
 LABELLED: dict[str, Any] = {"labelled": 100, "reference_cer": 0.01, "exact": 95, "reference_exact": 95}
 SAME = GateResult(lines=200, changed=0, cer=0.01, cer_interval=(0.0, 0.0), exact_interval=(0.0, 0.0), **LABELLED)
@@ -51,8 +51,8 @@ def normal(samples: Sequence[float] = (10,) * 5, **facts: Any) -> Row:
     return row("normal", samples, baseline=True, **{"gate": None, **facts})
 
 
-def winner(rows: Sequence[Row], question: Question | None = None) -> str:
-    chosen = rows[choose(rows, question or Question()).winner].candidate
+def winner(rows: Sequence[Row], objective: Objective | None = None) -> str:
+    chosen = rows[choose(rows, objective or Objective()).winner].candidate
     assert isinstance(chosen, Candidate)
     return chosen.backend
 
@@ -60,7 +60,7 @@ def winner(rows: Sequence[Row], question: Question | None = None) -> str:
 class TestWinner:
     def test_the_fastest_wins(self) -> None:
         rows = [row("half", [5] * 5), normal(), row("third", [3] * 5)]
-        choice = choose(rows, Question())
+        choice = choose(rows, Objective())
         assert (choice.winner, choice.decided, choice.order) == (2, True, (2, 0, 1))
         assert choice.reason == (
             "'third, exact, batch 1' is 3.33x (95 % 3.33 to 3.33) as fast as normal mode in 5 rounds."
@@ -68,7 +68,7 @@ class TestWinner:
         assert [ratio and ratio.median for ratio in choice.ratios] == pytest.approx([2, 1, 10 / 3])
 
     def test_normal_mode_stays_where_nothing_is_faster(self) -> None:
-        choice = choose([normal(), row("slow", [20] * 5), row("same", [9.9] * 5)], Question())
+        choice = choose([normal(), row("slow", [20] * 5), row("same", [9.9] * 5)], Objective())
         assert (choice.winner, choice.decided, choice.order) == (0, True, (0, 2, 1))
         assert choice.reason == (
             "normal mode, 'normal, exact, batch 1', stays: the fastest other that may run, "
@@ -76,37 +76,37 @@ class TestWinner:
         )
 
     def test_normal_mode_stays_where_it_is_alone(self) -> None:
-        choice = choose([normal()], Question())
+        choice = choose([normal()], Objective())
         assert (choice.winner, choice.decided, choice.order, choice.next_policy) == (0, True, (0,), None)
         assert choice.reason == "normal mode, 'normal, exact, batch 1', stays: no other candidate may run."
-        assert choose([normal(gate=SAME)], Question()) == choice
+        assert choose([normal(gate=SAME)], Objective()) == choice
 
     def test_what_is_not_proved_faster_comes_after_normal_mode(self) -> None:
         rows = [row("slow", [20] * 5), row("second", [6] * 5), normal(), row("noisy", [4, 20, 8, 11, 8])]
         rows.append(row("first", [3] * 5))
-        assert choose(rows, Question()).order == (4, 1, 2, 3, 0)
+        assert choose(rows, Objective()).order == (4, 1, 2, 3, 0)
 
     @pytest.mark.parametrize("baselines", [0, 2])
     def test_there_is_exactly_one_baseline(self, baselines: int) -> None:
         with pytest.raises(ValueError, match=f"exactly one row that is the baseline, got {baselines}"):
-            choose([row("other", [1] * 5), *[normal()] * baselines], Question())
+            choose([row("other", [1] * 5), *[normal()] * baselines], Objective())
 
     def test_drift_of_the_machine_falls_out(self) -> None:
         drift = [1, 4, 2, 9, 3]
-        choice = choose([normal([10 * d for d in drift]), row("fast", [9 * d for d in drift])], Question())
+        choice = choose([normal([10 * d for d in drift]), row("fast", [9 * d for d in drift])], Objective())
         assert (choice.winner, choice.decided) == (1, True)
 
     def test_rounds_are_aligned_by_number(self) -> None:
         drift = [1, 8, 1, 8, 1, 8]
         late = row("late", [9 * d for d in drift[1:]], first_round=1)
-        choice = choose([normal([10 * d for d in drift]), late], Question())
+        choice = choose([normal([10 * d for d in drift]), late], Objective())
         assert choice.winner == 1
         assert choice.ratios[1] is not None
         assert choice.ratios[1].rounds == 5
         assert choice.ratios[1].low == pytest.approx(10 / 9)
 
     def test_too_few_rounds_prove_nothing(self) -> None:
-        choice = choose([normal(), row("short", [1] * (MIN_ROUNDS - 1))], Question())
+        choice = choose([normal(), row("short", [1] * (MIN_ROUNDS - 1))], Objective())
         assert (choice.winner, choice.decided) == (0, False)
         assert choice.reason.endswith(
             "seems 10.00x (95 % 10.00 to 10.00) as fast as normal mode in 2 rounds, which does not prove more than 2 %."
@@ -114,7 +114,7 @@ class TestWinner:
         assert winner([normal(), row("short", [1] * MIN_ROUNDS)]) == "short"
 
     def test_a_row_that_starts_when_the_baseline_has_ended_is_not_compared(self) -> None:
-        choice = choose([normal(), row("late", [1] * 5, first_round=5)], Question())
+        choice = choose([normal(), row("late", [1] * 5, first_round=5)], Objective())
         assert (choice.winner, choice.ratios[1], choice.order) == (0, None, (0, 1))
 
 
@@ -126,7 +126,7 @@ class TestFirstSight:
 
     def test_what_must_meet_shapes_first_loses_to_what_is_as_fast_without(self) -> None:
         rows = [normal(), row("compiles", [4.0] * 5, first_sight_ms=2.0), row("as it is", [5.0] * 5)]
-        choice = choose(rows, Question())
+        choice = choose(rows, Objective())
         assert (choice.winner, choice.order) == (2, (2, 1, 0))
         assert choice.ratios[1] is not None
         assert choice.ratios[1].median == pytest.approx(10 / 6)
@@ -145,17 +145,17 @@ class TestFirstSight:
 
     def test_it_counts_where_latency_is_the_goal_and_not_in_times_measured_besides(self) -> None:
         rows = [normal([20.0] * 5), row("fast", [5.0] * 5, first_sight_ms=2.0, latency=(5.0,) * 5)]
-        question = Question(goal="latency", max_latency_ms=6.0)
-        assert "it takes 7 ms a line" in choose(rows, question).reason
-        assert choose(rows, question.model_copy(update={"max_latency_ms": 7.0})).winner == 1
-        assert choose(rows, question.model_copy(update={"goal": "throughput"})).winner == 1
+        objective = Objective(goal="latency", max_latency_ms=6.0)
+        assert "it takes 7 ms a line" in choose(rows, objective).reason
+        assert choose(rows, objective.model_copy(update={"max_latency_ms": 7.0})).winner == 1
+        assert choose(rows, objective.model_copy(update={"goal": "throughput"})).winner == 1
 
 
 class TestTies:
     def test_the_simplest_of_those_within_the_margin_wins(self) -> None:
         complex_one = row("complex", [5.0] * 5, options={"threads": 2, "streams": 2}, batch_size=8)
         rows = [normal(), complex_one, row("simple", [5.09] * 5)]
-        choice = choose(rows, Question())
+        choice = choose(rows, Objective())
         assert (choice.winner, choice.decided, choice.order) == (2, True, (2, 1, 0))
         assert "'complex, threads=2, streams=2, exact, batch 8' is as fast within 2 %, but more complex" in (
             choice.reason
@@ -175,7 +175,7 @@ class TestTies:
             for device in ("gpu:1", "gpu:0")
         ]
         for rows in ([normal(), *devices], [normal(), *devices[::-1]]):
-            chosen = rows[choose(rows, Question()).winner].candidate
+            chosen = rows[choose(rows, Objective()).winner].candidate
             assert isinstance(chosen, Candidate)
             assert chosen.device == "gpu:0"
 
@@ -187,11 +187,11 @@ class TestTies:
         ],
         ids=["two graphs", "two readings"],
     )
-    def test_what_runs_twice_as_much_is_worth_it_only_if_it_is_faster(self, more: Setup) -> None:
+    def test_what_runs_twice_as_much_is_worth_it_only_if_it_is_faster(self, more: ExecutionPlan) -> None:
         rows = [normal(), row("a", [5.0] * 5), row("x", [4.95] * 5).model_copy(update={"candidate": more})]
-        assert choose(rows, Question()).winner == 1
+        assert choose(rows, Objective()).winner == 1
         rows[2] = row("x", [4.5] * 5).model_copy(update={"candidate": more})
-        assert choose(rows, Question()).winner == 2
+        assert choose(rows, Objective()).winner == 2
 
     def test_ties_are_paired_by_round(self) -> None:
         drift = [1.0, 1.3, 0.8, 1.1, 0.9]
@@ -210,7 +210,7 @@ class TestTies:
     def test_without_common_rounds_the_interval_is_the_widest(self) -> None:
         early = row("early", [10 / 2.2, 10 / 2.1, 10 / 1.9, 10 / 2.1])
         late = row("late", [10 / 2.05, 10 / 1.9, 10 / 1.9, 10 / 1.8], first_round=4)
-        choice = choose([normal([10] * 8), early, late], Question())
+        choice = choose([normal([10] * 8), early, late], Objective())
         assert (choice.winner, choice.decided) == (1, False)
 
     def test_rows_of_different_rounds_are_compared_by_their_ratios_to_the_baseline(self) -> None:
@@ -219,13 +219,13 @@ class TestTies:
         late = row("late", [3 * 5.05] * 4, first_round=4)
         assert winner([normal([10 * d for d in drift]), early, late]) == "late"
         much_slower = row("late", [3 * 6.0] * 4, first_round=4)
-        choice = choose([normal([10 * d for d in drift]), early, much_slower], Question())
+        choice = choose([normal([10 * d for d in drift]), early, much_slower], Objective())
         assert (choice.winner, choice.decided) == (1, True)
 
 
 class TestUndecided:
     def test_a_candidate_that_seems_faster_within_the_noise(self) -> None:
-        choice = choose([normal(), row("noisy", [4, 20, 8, 11, 8])], Question())
+        choice = choose([normal(), row("noisy", [4, 20, 8, 11, 8])], Objective())
         assert (choice.winner, choice.decided, choice.order) == (0, False, (0, 1))
         assert choice.reason == (
             "normal mode, 'normal, exact, batch 1', stays: 'noisy, exact, batch 1' seems 1.25x (95 % 0.50 to 2.50) "
@@ -233,46 +233,46 @@ class TestUndecided:
         )
 
     def test_a_candidate_that_seems_as_fast_is_no_question(self) -> None:
-        assert choose([normal(), row("noisy", [4, 20, 9.9, 11, 9.8])], Question()).decided
+        assert choose([normal(), row("noisy", [4, 20, 9.9, 11, 9.8])], Objective()).decided
 
     def test_a_runner_up_that_may_be_faster(self) -> None:
         rows = [normal(), row("steady", [5.0] * 5), row("noisy", [4, 7, 5.5, 6, 4.5])]
-        choice = choose(rows, Question())
+        choice = choose(rows, Objective())
         assert (choice.winner, choice.decided) == (1, False)
         assert "whether 'noisy, exact, batch 1' is faster still is not clear: it is 0.91x" in choice.reason
         rows[2] = row("noisy", [6, 7, 5.5, 6, 5.2])
-        assert choose(rows, Question()).decided
+        assert choose(rows, Objective()).decided
 
     def test_one_that_seems_fastest_but_is_not_proved(self) -> None:
-        choice = choose([normal(), row("steady", [5.0] * 5), row("wild", [2, 11, 3, 12, 3])], Question())
+        choice = choose([normal(), row("steady", [5.0] * 5), row("wild", [2, 11, 3, 12, 3])], Objective())
         assert (choice.winner, choice.decided) == (1, False)
-        choice = choose([normal(), row("steady", [5.0] * 5), row("wild", [4, 11, 6, 12, 6])], Question())
+        choice = choose([normal(), row("steady", [5.0] * 5), row("wild", [4, 11, 6, 12, 6])], Objective())
         assert (choice.winner, choice.decided) == (1, True)
 
     def test_a_baseline_without_timings(self) -> None:
         rows = [normal([], outcome="rejected", reason="it crashed"), row("fast", [1] * 5)]
-        choice = choose(rows, Question())
+        choice = choose(rows, Objective())
         assert (choice.winner, choice.decided, choice.order) == (0, False, (0, 1))
 
 
 class TestAccuracy:
     def test_the_next_policy_is_told_if_it_gives_more(self) -> None:
         rows = [normal(), row("exact", [5] * 5), row("loose", [2.5] * 5, gate=CHANGED), row("bad", [1] * 5, gate=WORSE)]
-        choice = choose(rows, Question())
+        choice = choose(rows, Objective())
         assert (choice.winner, choice.order) == (1, (1, 0))
-        assert choice.next_policy == Looser(accuracy="no-loss", row=2, gain=2.0)
+        assert choice.next_policy == RelaxedResult(accuracy="no-loss", row=2, gain=2.0)
         assert choice.reason.endswith(
             "; 'bad, exact, batch 1' would be 5.00x (95 % 5.00 to 5.00) as fast as the winner, "
             "but 50 of 200 texts changed, for example 'abc' became 'abd'."
         )
-        choice = choose(rows, Question(accuracy="no-loss"))
+        choice = choose(rows, Objective(accuracy="no-loss"))
         assert (choice.winner, choice.next_policy) == (2, None)
 
     def test_the_next_policy_must_give_clearly_more(self) -> None:
         exact, loose = row("exact", [5] * 5), row("loose", [4.95] * 5, gate=CHANGED)
-        assert choose([normal(), exact, loose], Question()).next_policy is None
+        assert choose([normal(), exact, loose], Objective()).next_policy is None
         noisy = row("loose", [2, 6, 4, 3, 4], gate=CHANGED)
-        assert choose([normal(), exact, noisy], Question()).next_policy is None
+        assert choose([normal(), exact, noisy], Objective()).next_policy is None
 
     def test_of_those_of_the_next_policy_the_simplest_clearly_faster_one_is_told(self) -> None:
         rows = [
@@ -282,18 +282,18 @@ class TestAccuracy:
             row("fast", [4.8] * 5, gate=CHANGED, options={"threads": 1}),
             row("plain", [4.85] * 5, gate=CHANGED),
         ]
-        chosen = choose(rows, Question()).next_policy
+        chosen = choose(rows, Objective()).next_policy
         assert chosen is not None
         assert chosen.row == 4
 
     def test_why_the_faster_were_refused(self) -> None:
         crashed = row("crashed", [1] * 2, outcome="rejected", reason="it crashed in round 3.")
-        choice = choose([normal(), crashed], Question())
+        choice = choose([normal(), crashed], Objective())
         assert choice.reason.endswith(
             "no other candidate may run; 'crashed, exact, batch 1' would be 10.00x "
             "(95 % 10.00 to 10.00) as fast as the winner, but it crashed in round 3."
         )
-        assert choose([normal(), row("unread", [1] * 5, gate=None)], Question()).winner == 0
+        assert choose([normal(), row("unread", [1] * 5, gate=None)], Objective()).winner == 0
 
 
 class TestBounds:
@@ -305,41 +305,41 @@ class TestBounds:
             row("unknown", [1] * 5),
         ]
         assert winner(rows) == "unknown"
-        choice = choose(rows, Question(max_latency_ms=25.0))
+        choice = choose(rows, Objective(max_latency_ms=25.0))
         assert (choice.winner, choice.order) == (2, (2, 0))
         assert "were not measured, where at most 25 are allowed" in choice.reason
-        assert winner(rows, Question(max_latency_ms=30.0)) == "batched"
+        assert winner(rows, Objective(max_latency_ms=30.0)) == "batched"
 
     def test_latency_where_it_is_the_goal(self) -> None:
         rows = [normal([20.0] * 5), row("fast", [14.0] * 5, latency=(1.0,) * 5)]
-        question = Question(goal="latency", max_latency_ms=13.0)
-        assert winner(rows, question) == "normal"  # 14 ms, whatever stands in latency
-        assert winner(rows, question.model_copy(update={"max_latency_ms": 14.0})) == "fast"
+        objective = Objective(goal="latency", max_latency_ms=13.0)
+        assert winner(rows, objective) == "normal"  # 14 ms, whatever stands in latency
+        assert winner(rows, objective.model_copy(update={"max_latency_ms": 14.0})) == "fast"
 
     def test_memory(self) -> None:
         rows = [normal(peak_mib=100.0), row("big", [2] * 5, peak_mib=900.0), row("small", [5] * 5, peak_mib=300.0)]
         rows.append(row("unknown", [1] * 5))
-        choice = choose(rows, Question(max_memory_mib=300.0))
+        choice = choose(rows, Objective(max_memory_mib=300.0))
         assert (choice.winner, choice.order) == (2, (2, 0))
-        assert winner(rows[:3], Question(max_memory_mib=899.0)) == "small"
-        assert winner(rows[:3], Question(max_memory_mib=900.0)) == "big"
+        assert winner(rows[:3], Objective(max_memory_mib=899.0)) == "small"
+        assert winner(rows[:3], Objective(max_memory_mib=900.0)) == "big"
         assert "it takes 900 MiB of memory, where at most 300 are allowed" in (
-            choose(rows[:3], Question(max_memory_mib=300.0)).reason
+            choose(rows[:3], Objective(max_memory_mib=300.0)).reason
         )
 
     def test_a_baseline_that_breaks_a_bound_gives_way_to_any_that_is_not_slower(self) -> None:
         big = normal(peak_mib=900.0)
-        question = Question(max_memory_mib=500.0)
+        objective = Objective(max_memory_mib=500.0)
         as_fast = row("as fast", [9.5, 10.5, 10.1, 10.2, 9.8], peak_mib=300.0)
-        choice = choose([big, as_fast], question)
+        choice = choose([big, as_fast], objective)
         assert (choice.winner, choice.order) == (1, (1, 0))
         assert "normal mode is out of the question: it takes 900 MiB of memory" in choice.reason
-        assert winner([normal(peak_mib=400.0), as_fast], question) == "normal"
+        assert winner([normal(peak_mib=400.0), as_fast], objective) == "normal"
         slower = row("slower", [11.0] * 5, peak_mib=300.0)
-        choice = choose([big, slower], question)
+        choice = choose([big, slower], objective)
         assert (choice.winner, choice.decided, choice.order) == (0, True, (0, 1))
         assert "although it takes 900 MiB of memory, where at most 500 are allowed" in choice.reason
-        assert winner([big, slower, row("fast but big", [1.0] * 5, peak_mib=600.0)], question) == "normal"
+        assert winner([big, slower, row("fast but big", [1.0] * 5, peak_mib=600.0)], objective) == "normal"
 
 
 # --- properties -----------------------------------------------------------------------------------------------------
@@ -353,8 +353,8 @@ def samples_of(draw: st.DrawFn, speed: float, most_rounds: int = 8) -> tuple[flo
     """Rounds of one row: a speed, and noise about it."""
     noise = draw(st.sampled_from([0.0, 0.01, 0.1, 0.8]))
     count = draw(st.integers(0, most_rounds))
-    chance = np.random.default_rng(draw(st.integers(0, 2**16)))
-    return tuple(map(float, 10 / speed * np.exp(chance.normal(0, noise, count))))
+    rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    return tuple(map(float, 10 / speed * np.exp(rng.normal(0, noise, count))))
 
 
 @st.composite
@@ -385,7 +385,7 @@ def tables(draw: st.DrawFn) -> list[Row]:
 
 
 QUESTIONS = st.builds(
-    Question,
+    Objective,
     goal=st.sampled_from(["throughput", "latency"]),
     accuracy=st.sampled_from(list(PASSING)),
     max_latency_ms=st.sampled_from([None, None, 6.0, 20.0]),
@@ -393,12 +393,12 @@ QUESTIONS = st.builds(
 )
 
 
-def holds_bounds(one: Row, question: Question) -> bool:
+def holds_bounds(one: Row, objective: Objective) -> bool:
     sight = one.first_sight_ms
-    latency = [sample + sight for sample in one.samples] if question.goal == "latency" else one.latency
+    latency = [sample + sight for sample in one.samples] if objective.goal == "latency" else one.latency
     return (
-        question.max_latency_ms is None or (bool(latency) and statistics.median(latency) <= question.max_latency_ms)
-    ) and (question.max_memory_mib is None or (one.peak_mib or 1e9) <= question.max_memory_mib)
+        objective.max_latency_ms is None or (bool(latency) and statistics.median(latency) <= objective.max_latency_ms)
+    ) and (objective.max_memory_mib is None or (one.peak_mib or 1e9) <= objective.max_memory_mib)
 
 
 def seems_as_fast(one: Row, baseline: Row) -> bool:
@@ -411,8 +411,8 @@ def seems_as_fast(one: Row, baseline: Row) -> bool:
 
 @FEW
 @given(tables(), QUESTIONS)
-def test_only_rows_that_passed_everything_may_run(rows: list[Row], question: Question) -> None:
-    choice = choose(rows, question)
+def test_only_rows_that_passed_everything_may_run(rows: list[Row], objective: Objective) -> None:
+    choice = choose(rows, objective)
     assert choice.order[0] == choice.winner
     assert len(set(choice.order)) == len(choice.order)
     assert any(rows[number].baseline for number in choice.order)
@@ -420,38 +420,38 @@ def test_only_rows_that_passed_everything_may_run(rows: list[Row], question: Que
         one = rows[number]
         if not one.baseline:
             assert one.outcome == "measured"
-            assert one.gate in PASSING[question.accuracy]
-            assert holds_bounds(one, question)
+            assert one.gate in PASSING[objective.accuracy]
+            assert holds_bounds(one, objective)
 
 
 @FEW
 @given(tables(), QUESTIONS)
-def test_the_winner_is_not_slower_than_the_baseline(rows: list[Row], question: Question) -> None:
-    choice = choose(rows, question)
+def test_the_winner_is_not_slower_than_the_baseline(rows: list[Row], objective: Objective) -> None:
+    choice = choose(rows, objective)
     baseline = next(one for one in rows if one.baseline)
     ratio = choice.ratios[choice.winner]
     if choice.winner != rows.index(baseline):
         assert ratio is not None
         assert ratio.rounds >= MIN_ROUNDS
-        if holds_bounds(baseline, question):
+        if holds_bounds(baseline, objective):
             assert ratio.low > 1 + MARGIN
             assert seems_as_fast(rows[choice.winner], baseline)
         else:
             assert ratio.high >= 1
-            assert holds_bounds(rows[choice.winner], question)
+            assert holds_bounds(rows[choice.winner], objective)
 
 
 @FEW
 @given(tables(), QUESTIONS)
-def test_the_winner_is_the_fastest_that_is_proved_or_simpler(rows: list[Row], question: Question) -> None:
-    choice = choose(rows, question)
+def test_the_winner_is_the_fastest_that_is_proved_or_simpler(rows: list[Row], objective: Objective) -> None:
+    choice = choose(rows, objective)
     baseline = next(one for one in rows if one.baseline)
     proved = {
         number: ratio.median
         for number in choice.order
         if (ratio := choice.ratios[number]) and ratio.rounds >= MIN_ROUNDS and ratio.low > 1 + MARGIN
     }
-    if proved and holds_bounds(baseline, question):
+    if proved and holds_bounds(baseline, objective):
         best = max(proved, key=lambda number: proved[number])
         assert choice.winner in proved
         assert (
@@ -462,10 +462,10 @@ def test_the_winner_is_the_fastest_that_is_proved_or_simpler(rows: list[Row], qu
 
 @FEW
 @given(tables(), QUESTIONS, st.randoms(use_true_random=False))
-def test_the_order_of_rows_does_not_matter(rows: list[Row], question: Question, chance: Any) -> None:
+def test_the_order_of_rows_does_not_matter(rows: list[Row], objective: Objective, rng: Any) -> None:
     order = list(range(len(rows)))
-    chance.shuffle(order)
-    first, second = choose(rows, question), choose([rows[number] for number in order], question)
+    rng.shuffle(order)
+    first, second = choose(rows, objective), choose([rows[number] for number in order], objective)
     assert order[second.winner] == first.winner
     assert tuple(order[number] for number in second.order) == first.order
     assert (second.decided, second.reason) == (first.decided, first.reason)
@@ -474,35 +474,35 @@ def test_the_order_of_rows_does_not_matter(rows: list[Row], question: Question, 
 
 @FEW
 @given(tables(), QUESTIONS, st.sampled_from([2.0**-7, 0.5, 2.0, 1024.0]))  # powers of two: not one bit is rounded
-def test_slower_clocks_do_not_matter(rows: list[Row], question: Question, factor: float) -> None:
+def test_slower_clocks_do_not_matter(rows: list[Row], objective: Objective, factor: float) -> None:
     def scaled(one: Row) -> Row:
         times = {name: tuple(factor * time for time in getattr(one, name)) for name in ("samples", "latency")}
         return one.model_copy(update={**times, "first_sight_ms": factor * one.first_sight_ms})
 
     slower = list(map(scaled, rows))
-    bound = question.max_latency_ms
-    wider = question.model_copy(update={"max_latency_ms": None if bound is None else factor * bound})
-    first, second = choose(rows, question), choose(slower, wider)
+    bound = objective.max_latency_ms
+    wider = objective.model_copy(update={"max_latency_ms": None if bound is None else factor * bound})
+    first, second = choose(rows, objective), choose(slower, wider)
     assert (second.winner, second.decided, second.order) == (first.winner, first.decided, first.order)
     assert (second.ratios, second.next_policy) == (first.ratios, first.next_policy)
 
 
 @FEW
 @given(tables(), QUESTIONS)
-def test_a_looser_policy_is_told_only_if_it_gives_more(rows: list[Row], question: Question) -> None:
-    choice = choose(rows, question)
+def test_a_looser_policy_is_told_only_if_it_gives_more(rows: list[Row], objective: Objective) -> None:
+    choice = choose(rows, objective)
     if choice.next_policy is not None:
-        assert (question.accuracy, choice.next_policy.accuracy) == ("identical", "no-loss")
+        assert (objective.accuracy, choice.next_policy.accuracy) == ("identical", "no-loss")
         assert rows[choice.next_policy.row].gate in PASSING["no-loss"]
         assert choice.next_policy.gain > 1 + MARGIN
-        looser = choose(rows, question.model_copy(update={"accuracy": "no-loss"}))
-        assert looser.winner != choice.winner
+        relaxed = choose(rows, objective.model_copy(update={"accuracy": "no-loss"}))
+        assert relaxed.winner != choice.winner
 
 
 @FEW
 @given(tables(), QUESTIONS)
-def test_a_choice_fits_into_a_file(rows: list[Row], question: Question) -> None:
-    choice = choose(rows, question)
+def test_a_choice_fits_into_a_file(rows: list[Row], objective: Objective) -> None:
+    choice = choose(rows, objective)
     assert Choice.model_validate_json(choice.model_dump_json()) == choice
     assert choice.reason.endswith(".")
     assert ".." not in choice.reason
@@ -513,7 +513,7 @@ def test_a_choice_fits_into_a_file(rows: list[Row], question: Question) -> None:
 @given(st.lists(st.sampled_from([1e-9, 1e-3, 1.0, 1e3, 1e9]), min_size=20, max_size=20))
 def test_absurd_times_never_raise(times: list[float]) -> None:
     choice = choose(
-        [normal(times[:5]), row("a", times[5:10]), row("b", times[10:15]), row("c", times[15:])], Question()
+        [normal(times[:5]), row("a", times[5:10]), row("b", times[10:15]), row("c", times[15:])], Objective()
     )
     assert choice.order[0] == choice.winner
 

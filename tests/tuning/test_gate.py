@@ -13,10 +13,10 @@ from ocrhpi.tuning.gate import (
     compare,
     failure,
     known_lines,
-    next_looser,
+    next_policy_of,
     passes,
 )
-from ocrhpi.tuning.question import Question
+from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.rows import Change, GateResult
 
 if TYPE_CHECKING:
@@ -225,5 +225,5 @@ def test_an_unknown_policy_is_an_error() -> None:
 
 
 def test_policies_are_in_order_of_strictness() -> None:
-    assert [next_looser(policy) for policy in ("identical", "no-loss", "cer<=2%")] == ["no-loss", None, None]
-    assert [Question(accuracy=policy).accuracy for policy in POLICIES_BY_STRICTNESS] == list(POLICIES_BY_STRICTNESS)
+    assert [next_policy_of(policy) for policy in ("identical", "no-loss", "cer<=2%")] == ["no-loss", None, None]
+    assert [Objective(accuracy=policy).accuracy for policy in POLICIES_BY_STRICTNESS] == list(POLICIES_BY_STRICTNESS)

@@ -12,16 +12,16 @@ import pytest
 from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.model import Model, load_model
 from ocrhpi.recognition.batching import width_ladder
-from ocrhpi.tuning import contestant
+from ocrhpi.tuning import trial
 from ocrhpi.tuning.calibration import load_calibration
-from ocrhpi.tuning.candidates import CandidateList
+from ocrhpi.tuning.candidates import Grid
 from ocrhpi.tuning.choose import MIN_ROUNDS, choose
-from ocrhpi.tuning.contestant import Contestant, Job, Rejected
 from ocrhpi.tuning.measure import measure
+from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.progress import QUICK, THOROUGH, Budget, Effort
-from ocrhpi.tuning.question import Question
 from ocrhpi.tuning.rows import PROMISED_LINES
-from ocrhpi.tuning.verification import LEAST_MARGIN
+from ocrhpi.tuning.trial import Job, Rejected, Trial
+from ocrhpi.tuning.verification import MIN_MARGIN
 from tests.tuning.plugins import SPECS, Compiles
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from ocrhpi.candidate import Setup
+    from ocrhpi.candidate import ExecutionPlan
     from ocrhpi.tuning.progress import Step
     from ocrhpi.tuning.rows import Row
 
@@ -42,7 +42,7 @@ SHORT = Effort(most_lines=32, call_lines=16, rounds=MIN_ROUNDS)
 def plugins(register: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SPECS:
         register(name, f"tests.tuning.plugins:{name.upper()}")
-    monkeypatch.setattr(contestant, "_LEAST_LIMIT_S", 2.0)
+    monkeypatch.setattr(trial, "_MIN_LIMIT_S", 2.0)
 
 
 @pytest.fixture
@@ -61,29 +61,29 @@ def low(backend: str, **facts: Any) -> Candidate:
 def measured(
     model: Model,
     candidates: Sequence[Candidate],
-    question: Question | None = None,
+    objective: Objective | None = None,
     *,
     seconds: float = 60.0,
     effort: Effort = THOROUGH,
     lines: Path | None = None,
     watch: Callable[[Step], None] = lambda _: None,
 ) -> list[Row]:
-    entrants = CandidateList(NORMAL, tuple(candidates), ())
-    asked = question or Question()
-    return measure(model, entrants, load_calibration(lines), asked, Budget(seconds), effort=effort, watcher=watch)
+    grid = Grid(NORMAL, tuple(candidates), ())
+    asked = objective or Objective()
+    return measure(model, grid, load_calibration(lines), asked, Budget(seconds), effort=effort, on_progress=watch)
 
 
 def run(
     model: Model,
     names: list[str],
-    question: Question | None = None,
+    objective: Objective | None = None,
     *,
     seconds: float = 60.0,
     effort: Effort = SHORT,
 ) -> tuple[dict[str, Row], list[Row], list[Step]]:
     steps: list[Step] = []
     candidates = [plugin(name) for name in names]
-    rows = measured(model, candidates, question, seconds=seconds, effort=effort, watch=steps.append)
+    rows = measured(model, candidates, objective, seconds=seconds, effort=effort, watch=steps.append)
     return {row.candidate.backend: row for row in rows if isinstance(row.candidate, Candidate)}, rows, steps
 
 
@@ -95,7 +95,7 @@ def test_a_low_precision_that_tells_where_it_hesitates_wins_verified(model: Mode
     assert 0 < alone.gate.changed < alone.gate.lines
     assert isinstance(verified.candidate, Verified)
     assert (verified.candidate.low, verified.candidate.full) == (low("rough"), NORMAL)
-    assert verified.candidate.threshold == LEAST_MARGIN
+    assert verified.candidate.threshold == MIN_MARGIN
     assert 0.4 < verified.candidate.break_even < 0.9
     assert verified.candidate.read_again is not None
     assert 0 < verified.candidate.read_again < 1
@@ -103,7 +103,7 @@ def test_a_low_precision_that_tells_where_it_hesitates_wins_verified(model: Mode
     assert verified.gate.changed == 0
     assert verified.effective is not None
     assert verified.effective["precision"] == "bf16+fp32"
-    choice = choose(rows, Question())
+    choice = choose(rows, Objective())
     assert rows[choice.winner] is verified
 
 
@@ -131,7 +131,7 @@ def test_of_a_slow_model_fewer_lines_are_the_reference(model: Model) -> None:
     assert gate is not None
     assert 0 < gate.lines < len(load_calibration().lines)
     assert len(by_name["normal"].samples) >= MIN_ROUNDS
-    assert choose(rows, Question()).winner == 0
+    assert choose(rows, Objective()).winner == 0
 
 
 @pytest.mark.usefixtures("plugins")
@@ -149,7 +149,7 @@ def test_each_fault_is_a_rejected_row_with_its_reason_and_the_good_one_wins(mode
     assert wrong is not None
     assert wrong.changed > 0
     assert wrong.examples[0].expected != wrong.examples[0].read
-    choice = choose(rows, Question())
+    choice = choose(rows, Objective())
     assert rows[choice.winner].candidate.name.startswith("quick")
     assert choice.decided
     quick = by_name["quick"]
@@ -175,7 +175,7 @@ def test_what_fails_first_ends_nothing(model: Model) -> None:
     rows = measured(model, [plugin("no_such_engine"), plugin("quick")], effort=SHORT)
     assert [row.outcome for row in rows] == ["measured", "rejected", "measured"]
     assert "no_such_engine" in rows[1].reason
-    assert choose(rows, Question()).winner == 2
+    assert choose(rows, Objective()).winner == 2
 
 
 @pytest.mark.usefixtures("plugins")
@@ -184,7 +184,7 @@ def test_the_clearly_slower_leaves_early_and_normal_mode_stays(model: Model) -> 
     assert by_name["slow"].outcome == "measured"
     assert "times as slow as the quickest" in by_name["slow"].reason
     assert by_name["slow"].samples == ()
-    choice = choose(rows, Question())
+    choice = choose(rows, Objective())
     assert rows[choice.winner].baseline
 
 
@@ -199,26 +199,26 @@ def test_what_the_budget_does_not_reach_is_skipped_with_the_reason(model: Model)
 
 @pytest.mark.usefixtures("plugins")
 def test_a_latency_bound_times_single_lines_besides(model: Model) -> None:
-    question = Question(max_latency_ms=2.5)
-    by_name, rows, _ = run(model, ["quick"], question)
+    objective = Objective(max_latency_ms=2.5)
+    by_name, rows, _ = run(model, ["quick"], objective)
     assert len(by_name["quick"].latency) == len(by_name["quick"].samples)
-    assert rows[choose(rows, question).winner].candidate.name.startswith("quick")
+    assert rows[choose(rows, objective).winner].candidate.name.startswith("quick")
 
 
 @pytest.mark.usefixtures("plugins")
 def test_for_latency_lines_are_timed_one_a_call(model: Model) -> None:
-    question = Question(goal="latency")
-    rows = measured(model, [plugin("quick")], question, effort=SHORT)
-    assert rows[choose(rows, question).winner].candidate == plugin("quick")
+    objective = Objective(goal="latency")
+    rows = measured(model, [plugin("quick")], objective, effort=SHORT)
+    assert rows[choose(rows, objective).winner].candidate == plugin("quick")
     assert rows[1].latency == ()
     assert len(rows[1].samples) == MIN_ROUNDS
 
 
 @pytest.mark.usefixtures("plugins")
 def test_a_baseline_that_does_not_run_ends_the_tuning(model: Model) -> None:
-    entrants = CandidateList(plugin("segfault"), (NORMAL,), ())
+    grid = Grid(plugin("segfault"), (NORMAL,), ())
     with pytest.raises(Rejected, match="SIGSEGV"):
-        measure(model, entrants, load_calibration(), Question(), Budget(30))
+        measure(model, grid, load_calibration(), Objective(), Budget(30))
 
 
 @pytest.mark.usefixtures("plugins")
@@ -232,9 +232,9 @@ def test_normal_mode_stays_where_the_policy_lets_nothing_pass_not_even_it(
 ) -> None:
     if accuracy == "no-loss":
         (labelled / "labels.txt").unlink()
-    question = Question(accuracy=accuracy)
-    rows = measured(model, [plugin("quick")], question, effort=SHORT, lines=labelled)
-    choice = choose(rows, question)
+    objective = Objective(accuracy=accuracy)
+    rows = measured(model, [plugin("quick")], objective, effort=SHORT, lines=labelled)
+    choice = choose(rows, objective)
     assert (choice.winner, choice.decided) == (0, True)
     assert f"as fast as the winner, but {reason}" in choice.reason
 
@@ -250,7 +250,7 @@ def test_nothing_fails_where_no_line_that_was_read_decides(model: Model, labelle
     gate = rows[1].gate
     assert gate is not None
     assert gate.lines + gate.apart == first
-    assert (choose(rows, Question()).winner == 0) == (gate.lines == 0)
+    assert (choose(rows, Objective()).winner == 0) == (gate.lines == 0)
 
 
 class TestScreening:
@@ -279,7 +279,7 @@ class TestScreening:
     ) -> None:
         candidates = [low("rough"), low("swaying"), plugin("quick")]
         effort = Effort(call_lines=16, rounds=MIN_ROUNDS, others=1)
-        rows = measured(model, candidates, Question(accuracy=accuracy), effort=effort, lines=labelled)
+        rows = measured(model, candidates, Objective(accuracy=accuracy), effort=effort, lines=labelled)
         by_name = {row.candidate.name: row for row in rows}
         second = by_name["swaying, precision=bf16, exact, batch 1"]
         assert second.outcome == outcome
@@ -301,7 +301,7 @@ class TestScreening:
         assert len(quick.samples) == len(rows[0].samples) == MIN_ROUNDS
         assert quick.gate is not None
         assert quick.gate.lines + quick.gate.apart == QUICK.most_lines
-        choice = choose(rows, Question())
+        choice = choose(rows, Objective())
         assert (rows[choice.winner], choice.decided) == (quick, True)
 
     @pytest.mark.usefixtures("plugins")
@@ -325,11 +325,11 @@ def labelled(tmp_path: Path) -> Path:
     """Lines of the user: bright ones that the model can write, then dark ones that it cannot."""
     folder = tmp_path / "lines"
     folder.mkdir()
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     labels = []
     for number in range(40):
         dark = number >= 34
-        pixels = chance.integers(0, 60, (48, 400, 3)) + (0 if dark else 190)
+        pixels = rng.integers(0, 60, (48, 400, 3)) + (0 if dark else 190)
         assert cv2.imwrite(str(folder / f"{number:03}.png"), pixels.astype(np.uint8))
         labels.append(f"{number:03}.png\t{'字' if dark else 'ab'}\n")
     (folder / "labels.txt").write_text("".join(labels), "utf-8")
@@ -343,19 +343,19 @@ def test_lines_that_the_model_cannot_write_are_read_and_decide_nothing(model: Mo
     assert gate is not None
     assert (gate.lines, gate.changed, gate.apart, gate.apart_changed) == (34, 0, 6, 6)
     # What verifies it is no quicker, since it reads otherwise only what decides nothing.
-    assert choose(rows, Question()).winner == 1
+    assert choose(rows, Objective()).winner == 1
 
 
 # the independence of a line from its batch
 
 
 @pytest.fixture
-def contestant_of(model: Model, tmp_path: Path) -> Iterator[Callable[[Setup], Contestant]]:
-    """A contestant that has read the first lines."""
-    started: list[Contestant] = []
+def trial_of(model: Model, tmp_path: Path) -> Iterator[Callable[[ExecutionPlan], Trial]]:
+    """A trial that has read the first lines."""
+    started: list[Trial] = []
 
-    def start(setup: Setup) -> Contestant:
-        one = Contestant(setup, Job(model, None, None, "throughput", 16, tmp_path / "logs"), len(started))
+    def start(setup: ExecutionPlan) -> Trial:
+        one = Trial(setup, Job(model, None, None, "throughput", 16, tmp_path / "logs"), len(started))
         started.append(one)
         one.start(None)
         one.read_to(32, None)
@@ -388,9 +388,9 @@ def test_in_a_low_precision_it_is_a_remark(model: Model) -> None:
 
 @pytest.mark.usefixtures("plugins")
 @pytest.mark.parametrize("batch_size", [1, 4])
-def test_what_verifies_promises_it_again(contestant_of: Callable[[Setup], Contestant], batch_size: int) -> None:
+def test_what_verifies_promises_it_again(trial_of: Callable[[ExecutionPlan], Trial], batch_size: int) -> None:
     verified = Verified(low=low("swaying", batch_size=batch_size), full=NORMAL, threshold=0.2)
-    one = contestant_of(verified)
+    one = trial_of(verified)
     if batch_size == 1:
         one.read_shuffled(None)
     else:
@@ -400,9 +400,9 @@ def test_what_verifies_promises_it_again(contestant_of: Callable[[Setup], Contes
 
 
 @pytest.mark.usefixtures("plugins")
-def test_alone_or_with_steady_texts_nothing_is_said(contestant_of: Callable[[Setup], Contestant]) -> None:
+def test_alone_or_with_steady_texts_nothing_is_said(trial_of: Callable[[ExecutionPlan], Trial]) -> None:
     for setup in (plugin("moody"), plugin("quick", batch_size=4), low("rough", batch_size=4)):
-        one = contestant_of(setup)
+        one = trial_of(setup)
         one.read_shuffled(None)
         assert one.remarks == []
 
@@ -412,10 +412,10 @@ def test_alone_or_with_steady_texts_nothing_is_said(contestant_of: Callable[[Set
 
 @pytest.mark.usefixtures("plugins")
 def test_shapes_that_end_are_met_before_the_rounds_and_what_that_costs_is_told(
-    contestant_of: Callable[[Setup], Contestant],
+    trial_of: Callable[[ExecutionPlan], Trial],
 ) -> None:
-    one = contestant_of(plugin("compiles", batching="rounded"))
-    one.take_first_look(None)
+    one = trial_of(plugin("compiles", batching="rounded"))
+    one.time_screening(None)
     one.meet_shapes(4, None)
     shapes = len(width_ladder(64, 320, 3200))  # of one line each
     assert one.first_sight_ms == pytest.approx(1e3 * Compiles.seconds * shapes / PROMISED_LINES, rel=0.3)
@@ -425,9 +425,9 @@ def test_shapes_that_end_are_met_before_the_rounds_and_what_that_costs_is_told(
 
 
 @pytest.mark.usefixtures("plugins")
-def test_shapes_without_end_are_part_of_every_round(contestant_of: Callable[[Setup], Contestant]) -> None:
-    one = contestant_of(plugin("compiles"))
-    one.take_first_look(None)
+def test_shapes_without_end_are_part_of_every_round(trial_of: Callable[[ExecutionPlan], Trial]) -> None:
+    one = trial_of(plugin("compiles"))
+    one.time_screening(None)
     one.meet_shapes(4, None)
     one.time_round(0, None)
     one.time_round(1, None)

@@ -15,11 +15,11 @@ from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import load_high_performance, load_predictor
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuner import find_or_tune, tuning_or_none
-from ocrhpi.tuning import contestant
 from ocrhpi.tuning import measure as measure_module
-from ocrhpi.tuning.contestant import Rejected
+from ocrhpi.tuning import trial
+from ocrhpi.tuning.cache import find, read_tuning, save
 from ocrhpi.tuning.rows import Passing, Row
-from ocrhpi.tuning.winners import find, read_tuning, save
+from ocrhpi.tuning.trial import Rejected
 from tests.display.samples import BF16, OPENVINO, PADDLE, rows, timed, tuning
 from tests.tiny_onnx import tiny_onnx_model
 from tests.tuning.fileless import fileless_model
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocrhpi.tuner import Plan
-    from ocrhpi.tuning.progress import Watcher
-    from ocrhpi.tuning.winners import Tuning
+    from ocrhpi.tuning.cache import Tuning
+    from ocrhpi.tuning.progress import OnProgress
 
 MODEL = fileless_model(
     ModelFiles(paddle_graph=Path("m/inference.json"), paddle_parameters=Path("m/inference.pdiparams"))
@@ -62,8 +62,8 @@ def results(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Row, ...]]:
     """What the tunings to come measure, the first one first; nothing is measured."""
     coming: list[tuple[Row, ...]] = []
 
-    def tune(plan: Plan, watcher: Watcher, *, quick: bool = False) -> Tuning:
-        del watcher
+    def tune(plan: Plan, on_progress: OnProgress, *, quick: bool = False) -> Tuning:
+        del on_progress
         return made(*coming.pop(0), key=plan.key, quick=quick)
 
     monkeypatch.setattr(tuner, "tune", tune)
@@ -225,10 +225,10 @@ KILLS_ITSELF = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)  # {path
 
 def test_one_kill_leaves_no_trace_in_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
-    measure, program = measure_module.measure, contestant._PROGRAM
+    measure, program = measure_module.measure, trial._PROGRAM
 
     def measure_after_a_kill(*arguments: Any, **more: Any) -> Any:
-        monkeypatch.setattr(contestant, "_PROGRAM", program if killed else KILLS_ITSELF)
+        monkeypatch.setattr(trial, "_PROGRAM", program if killed else KILLS_ITSELF)
         killed.append(1)
         return measure(*arguments, **more)
 
@@ -245,7 +245,7 @@ def test_one_kill_leaves_no_trace_in_the_result(tmp_path: Path, monkeypatch: pyt
 def test_text_is_read_although_every_process_of_a_tuning_is_killed(
     tmp_path: Path, lines_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(contestant, "_PROGRAM", KILLS_ITSELF)
+    monkeypatch.setattr(trial, "_PROGRAM", KILLS_ITSELF)
     folder = tiny_onnx_model(tmp_path / "tiny").path
     lines = sorted(lines_dir.glob("*.png"))[:3]
     with load_predictor(model_dir=folder, device="cpu") as normal:

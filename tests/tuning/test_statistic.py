@@ -45,9 +45,9 @@ class TestPairedRateInterval:
         assert 0.015 < low < 0.05 < high < 0.085  # 0.05, give or take twice 0.015
 
     def test_it_is_the_interval_of_drawing_lines_one_by_one(self) -> None:
-        chance = np.random.default_rng(3)
-        differences, sizes = chance.integers(-1, 3, 60), chance.integers(1, 30, 60)
-        drawn = chance.integers(0, 60, (20_000, 60))
+        rng = np.random.default_rng(3)
+        differences, sizes = rng.integers(-1, 3, 60), rng.integers(1, 30, 60)
+        drawn = rng.integers(0, 60, (20_000, 60))
         expected = np.percentile(differences[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [2.5, 97.5])
         found = paired_rate_interval(differences.tolist(), sizes.tolist())
         assert found == pytest.approx(expected, abs=0.004)

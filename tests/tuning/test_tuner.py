@@ -15,8 +15,8 @@ from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuner import find_or_tune
 from ocrhpi.tuning import measure as measure_module
+from ocrhpi.tuning.cache import find, read_tuning, save
 from ocrhpi.tuning.progress import QUICK, THOROUGH
-from ocrhpi.tuning.winners import find, read_tuning, save
 from tests.display.samples import rows, tuning
 from tests.tuning.fileless import fileless_model
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from ocrhpi.model import Model
     from ocrhpi.tuner import Plan
+    from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.calibration import CalibrationSet
-    from ocrhpi.tuning.candidates import CandidateList
-    from ocrhpi.tuning.progress import Budget, Effort, Watcher
-    from ocrhpi.tuning.question import Question
+    from ocrhpi.tuning.candidates import Grid
+    from ocrhpi.tuning.objective import Objective
+    from ocrhpi.tuning.progress import Budget, Effort, OnProgress
     from ocrhpi.tuning.rows import Row
-    from ocrhpi.tuning.winners import Tuning
 
 MODEL = fileless_model(
     ModelFiles(paddle_graph=Path("m/inference.json"), paddle_parameters=Path("m/inference.pdiparams"))
@@ -47,8 +47,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which tunings were made; none is, but finished with a sample."""
     kinds: list[str] = []
 
-    def tune(plan: Plan, watcher: Watcher, *, quick: bool = False) -> Tuning:
-        del watcher
+    def tune(plan: Plan, on_progress: OnProgress, *, quick: bool = False) -> Tuning:
+        del on_progress
         kinds.append("quick" if quick else "thorough")
         return sample(plan, quick=quick)
 
@@ -180,28 +180,28 @@ def test_a_quick_look_says_what_it_chose_and_how_to_measure_thoroughly(
 
 
 def test_what_each_of_them_measures(plan: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[CandidateList, float, Effort]] = []
+    seen: list[tuple[Grid, float, Effort]] = []
 
     def measure(
         _model: Model,
-        entrants: CandidateList,
+        grid: Grid,
         _calibration: CalibrationSet,
-        _question: Question,
+        _question: Objective,
         budget: Budget,
         *,
         effort: Effort,
         **_more: Any,
     ) -> tuple[Row, ...]:
-        seen.append((entrants, budget.seconds, effort))
+        seen.append((grid, budget.seconds, effort))
         return rows()
 
     monkeypatch.setattr(measure_module, "measure", measure)
     planned = plan(budget_s=33)
     assert tuner.tune(planned, quick=True).quick
     assert not tuner.tune(planned).quick
-    (entrants, seconds, effort), (every, longer, most) = seen
-    assert (entrants.candidates, entrants.left_out) == (planned.entrants.likely, ())
-    assert every == planned.entrants
-    assert len(entrants.candidates) <= 3 < len(every.candidates)
+    (grid, seconds, effort), (every, longer, most) = seen
+    assert (grid.candidates, grid.left_out) == (planned.grid.likely, ())
+    assert every == planned.grid
+    assert len(grid.candidates) <= 3 < len(every.candidates)
     assert (effort, most, longer) == (QUICK, THOROUGH, 33)
     assert seconds < 33

@@ -6,7 +6,7 @@ import pytest
 
 from ocrhpi.candidate import Candidate
 from ocrhpi.tuning.gate import ReadLine
-from ocrhpi.tuning.verification import LEAST_MARGIN, best_verified, largest_change, threshold_of
+from ocrhpi.tuning.verification import MIN_MARGIN, best_verified, largest_change, threshold_of
 
 LOW = Candidate(backend="openvino", options={"precision": "bf16"})
 QUICKER = Candidate(backend="openvino", options={"precision": "bf16"}, batch_size=8)
@@ -26,8 +26,8 @@ def read(changed: dict[int, float], doubtful: int = 0) -> list[ReadLine]:
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({}, LEAST_MARGIN),
-        ({5: 0.01, 7: 0.05}, LEAST_MARGIN),
+        ({}, MIN_MARGIN),
+        ({5: 0.01, 7: 0.05}, MIN_MARGIN),
         ({5: 0.01, 7: 0.4}, 0.5),
         ({7: 0.5}, None),
         ({7: 1.0}, None),
@@ -51,10 +51,10 @@ def test_the_pair_that_promises_most() -> None:
     lows = [(LOW, 5.0, read({}, doubtful=10)), (QUICKER, 4.0, read({}, doubtful=10))]
     pair = best_verified(lows, (FULL, 10.0), REFERENCE, WIDTHS)
     assert pair is not None
-    assert (pair.low, pair.full, pair.threshold, pair.break_even) == (QUICKER, FULL, LEAST_MARGIN, 0.6)
+    assert (pair.low, pair.full, pair.threshold, pair.break_even) == (QUICKER, FULL, MIN_MARGIN, 0.6)
     assert (pair.read_again, pair.largest_change) == (0.1, 0.0)
     assert pair.precision == "bf16+fp32"
-    assert not pair.same_text
+    assert not pair.lossless
 
 
 def test_what_is_read_again_costs_as_much_as_it_is_wide() -> None:

@@ -28,7 +28,7 @@ class OnnxRuntimeOptions(Options):
 
     Attributes:
         provider: What runs the nodes. ``auto``: ``cpu`` on a CPU, ``cuda`` on a GPU.
-        precision: What the graph's precision must be; it is made by the exporter or by `ocrhpi.precision`, not here.
+        precision: What the graph's precision must be; it is made by the exporter or by `ocrhpi.quantization`, not here.
         threads: CPU threads that share the work of one operator; None takes the usable cores.
         inter_op: CPU threads that run operators side by side; above 1 the graph runs in parallel mode.
         spinning: Let threads without work wait actively: quicker, and it takes cores from everything else.

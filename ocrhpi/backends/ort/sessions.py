@@ -236,8 +236,8 @@ def _check_first(request: Request, session: Session, wanted: str, complaints: st
     runs = f"ONNX Runtime runs on {', '.join(found)}"
     if request.provider in {"cuda", "tensorrt"}:
         reason = libraries.why_not_loaded(request.onnxruntime, request.provider) or complaints or "no reason is given"
-        cure = f"{INSTALL_GPU} brings the libraries, and 'nvidia-smi' must list the GPU"
-        runs = f"{runs}, since {wanted} did not load: {reason}; {cure}"
+        hint = f"{INSTALL_GPU} brings the libraries, and 'nvidia-smi' must list the GPU"
+        runs = f"{runs}, since {wanted} did not load: {reason}; {hint}"
     raise BackendMismatch(NAME, request.phrase, runs)
 
 

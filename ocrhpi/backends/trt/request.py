@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ocrhpi.backends.trt.names import CudaDriver, CudaRuntime, Engine, TensorRt
     from ocrhpi.backends.trt.profiles import Profile
 
-__all__ = ["MOST_GRAPHS", "EnginePlan", "Request"]
+__all__ = ["MAX_GRAPHS", "EnginePlan", "Request"]
 
-MOST_GRAPHS = 64
+MAX_GRAPHS = 64
 """CUDA graphs of one request; each has an execution context, and shapes beyond are launched kernel by kernel."""
 
 
@@ -213,7 +213,7 @@ class Request:
             return None
         if key in self._captured:
             return self._captured[key]
-        if len(self._captured) >= MOST_GRAPHS:
+        if len(self._captured) >= MAX_GRAPHS:
             return None
         if key not in self._seen:
             self._seen.add(key)

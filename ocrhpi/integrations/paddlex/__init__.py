@@ -1,7 +1,7 @@
-"""PaddleX, under PaddleOCR, with ocrhpi's reading in it; `ocrhpi.integrations.paddleocr` is its door.
+"""PaddleX, under PaddleOCR, with ocrhpi's reading in it; `ocrhpi.integrations.paddleocr` opens it.
 
 - `versions`: which PaddleX this fits
-- `installation`: what is changed in it, with `changes` to undo it; `doors`: how its functions take our options
+- `installation`: what is changed in it, with `changes` to undo it; `patches`: how its functions take our options
 - `settings`: ``engine_config`` and ``hpi_config`` as users give them
 - `engines`: PaddleX's engine ``ocrhpi``, and the one that stands in for ``hpi``
 - `recogniser`: its text recognition predictor, reading with a `ocrhpi.reading.base.LineReader`

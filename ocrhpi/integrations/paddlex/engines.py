@@ -9,7 +9,7 @@ from paddlex.modules.text_recognition.model_list import MODELS
 from paddlex.utils.device import get_default_device
 
 from ocrhpi.errors import OptionError
-from ocrhpi.integrations.paddlex.others import OtherModelRunner
+from ocrhpi.integrations.paddlex.generic_models import OtherModelRunner
 from ocrhpi.integrations.paddlex.recogniser import ReaderRunner
 from ocrhpi.integrations.paddlex.settings import read_settings
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocrhpi.errors import MissingExtra
 from ocrhpi.forks import RenewedLock
 from ocrhpi.integrations.paddlex.changes import Changes
-from ocrhpi.integrations.paddlex.doors import HPI, config_source, effective_engine, init_arguments, parsed_arguments
+from ocrhpi.integrations.paddlex.patches import HPI, config_source, effective_engine, init_arguments, parsed_arguments
 from ocrhpi.integrations.paddlex.settings import as_mapping
 from ocrhpi.integrations.paddlex.versions import EXTRA, check_versions, has_paddleocr
 

@@ -75,8 +75,8 @@ class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no type
             hpi_config=self.settings.hpi,
             input_shape=None if input_shape is None else [int(size) for size in input_shape],
         )
-        with watching() as watcher:
-            self._reader = open_predictor(options, watcher).reader
+        with watching() as on_progress:
+            self._reader = open_predictor(options, on_progress).reader
 
     def __call__(self, lines: Sequence[LineImage], batch_size: int, *, return_word_box: bool) -> Iterator[TextLine]:
         """Read lines.

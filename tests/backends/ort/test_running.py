@@ -27,9 +27,9 @@ GRAPHS = {"provider": "cuda", "cuda_graphs": True, "shapes": SHAPES}
 
 
 def batch(lines: int, width: int, seed: int = 0) -> tuple[Tensor, Widths]:
-    chance = np.random.default_rng(seed)
-    lines_of = chance.uniform(-1, 1, (lines, 3, 48, width)).astype(np.float32)
-    return lines_of, chance.integers(width // 2, width + 1, lines).astype(np.int32)
+    rng = np.random.default_rng(seed)
+    lines_of = rng.uniform(-1, 1, (lines, 3, 48, width)).astype(np.float32)
+    return lines_of, rng.integers(width // 2, width + 1, lines).astype(np.int32)
 
 
 def check_equal(got: Emissions, expected: Emissions) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.pages.pictures import compose_page, make_pages
 from ocrhpi.export.any_model import convert_any
-from ocrhpi.integrations.paddlex.evidence import TOLERANCE, largest_difference
 from ocrhpi.integrations.paddlex.graphs import GRAPH_ENGINES, open_graph
+from ocrhpi.integrations.paddlex.parity_cache import TOLERANCE, largest_difference
 from ocrhpi.model import ModelFiles
 from tests.conftest import needs_paddle2onnx
 
