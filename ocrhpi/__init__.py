@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ocrhpi._version import __version__
+
 if TYPE_CHECKING:
     from ocrhpi.backends.base import Backend, Effective
     from ocrhpi.backends.registry import BackendSpec
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from ocrhpi.predictor import Predictor
     from ocrhpi.results import TextRecResult
     from ocrhpi.text_recognition import TextRecognition
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Backend": "backends.base",

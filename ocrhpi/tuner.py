@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import ocrhpi
+from ocrhpi._version import __version__
 from ocrhpi.backends.device import parse_device
 from ocrhpi.errors import OptionError, TuningError
 from ocrhpi.export.exporter import EXPORTER_VERSION
@@ -110,7 +110,7 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
         objective=objective,
         calibration=calibration_digest(config.calibration_dir),
         device=device,
-        versions={"ocrhpi": ocrhpi.__version__, "exporter": EXPORTER_VERSION},
+        versions={"ocrhpi": __version__, "exporter": EXPORTER_VERSION},
     )
     limits = config.model_dump(
         include={"backend", "backend_config", "backend_configs", "auto_paddle2onnx", "precision"},

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import ocrhpi
+from ocrhpi._version import __version__
 from ocrhpi.bench.rows import BenchRow, ModeResult
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OcrhpiError
@@ -193,7 +193,7 @@ def _measured(job: BenchJob, settings: _Settings) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "size_mib": sum(file.stat().st_size for file in model.files.source) / 2**20,
         "device": planned.device,
-        "versions": {"ocrhpi": ocrhpi.__version__, **planned.grid.engines},
+        "versions": {"ocrhpi": __version__, **planned.grid.engines},
         "modes": modes,
         "tuning": tuning,
         "unstable": _unsteady(modes),

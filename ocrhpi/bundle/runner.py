@@ -12,7 +12,7 @@ import hashlib
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from ocrhpi import __version__
+from ocrhpi._version import __version__
 from ocrhpi.bundle.pack import zipped
 from ocrhpi.files import told_as_output, write_atomically
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from ocrhpi import __version__
+from ocrhpi._version import __version__
 from ocrhpi.assembly import open_reader
 from ocrhpi.bundle.lines import calibration_files
 from ocrhpi.bundle.notes import instructions

@@ -10,7 +10,7 @@ import logging
 
 import click
 
-from ocrhpi import __version__
+from ocrhpi._version import __version__
 from ocrhpi.errors import OcrhpiError
 
 __all__ = ["main"]

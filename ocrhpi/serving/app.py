@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ocrhpi import __version__
+from ocrhpi._version import __version__
 from ocrhpi.errors import RequestRefused, nearest
 from ocrhpi.serving.metrics import PrometheusMetrics
 from ocrhpi.serving.middleware import BodyLimits, RequestCounts
