@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 VOCABULARY_KEY = "character"
-"""Metadata of an ONNX recogniser, as RapidOCR and others write it: its vocabulary, one entry a line."""
+"""Metadata of an ONNX recognizer, as RapidOCR and others write it: its vocabulary, one entry a line."""
 NAME_KEY = "model_name"
 SPACE_KEY = "use_space_char"
 """Metadata of our exports: ``true`` or ``false``, whether a space follows the vocabulary."""

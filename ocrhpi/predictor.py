@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ocrhpi.errors import BackendError, InputError, OptionError
 from ocrhpi.options import plain
+from ocrhpi.reading.stream import lines_ahead, read_stream
 from ocrhpi.recognition.inputs import read_lines
-from ocrhpi.recognition.windows import WINDOW_BATCHES, WINDOW_BYTES, size_of_line, windows
 from ocrhpi.results import SaveNames, TextRecResult
 from ocrhpi.values import LineImage, TextLine, UnreadableLine
 
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["OnError", "Predictor"]
 
 OnError = Literal["raise", "skip"]
-
-# Where all results come at once anyway, lines are read in larger windows: of so many lines, or bytes of their pixels.
-# Batches are then fuller, and cores wait less often for the end of a window.
-_WINDOW_LINES = 256
 
 
 class Predictor:
@@ -79,9 +75,9 @@ class Predictor:
             BackendError: The engine failed at an input, which the error names, and ``on_error`` is ``raise``; or it
                 does not work any more.
         """
-        batch_size = self._checked(batch_size, on_error)
-        ahead = batch_size or self.reader.batch_size
-        most_lines = 1 if ahead == 1 else WINDOW_BATCHES * ahead
+        _check_on_error(on_error)
+        batch_size = self.checked_batch_size(batch_size)
+        most_lines = lines_ahead(batch_size or self.reader.batch_size, one_by_one=True)
         return self._results(source, most_lines, batch_size, on_error, return_word_box)
 
     def predict(
@@ -97,18 +93,21 @@ class Predictor:
         Lines are prepared ahead and decoded behind at every batch size. Arguments and errors are those of
         `predict_iter`.
         """
-        batch_size = self._checked(batch_size, on_error)
-        most_lines = max(_WINDOW_LINES, WINDOW_BATCHES * (batch_size or self.reader.batch_size))
+        _check_on_error(on_error)
+        batch_size = self.checked_batch_size(batch_size)
+        most_lines = lines_ahead(batch_size or self.reader.batch_size, one_by_one=False)
         return list(self._results(source, most_lines, batch_size, on_error, return_word_box))
 
     @staticmethod
-    def _checked(batch_size: object, on_error: object) -> int | None:
-        """Return the batch size; None stays None: each part of a split has its own."""
+    def checked_batch_size(batch_size: object) -> int | None:
+        """Return the batch size as an int; None stays None: each part of a split has its own.
+
+        Raises:
+            OptionError: It is no whole number, or below 1.
+        """
         size = plain(batch_size)
         if size is not None and (type(size) is not int or size < 1):
             raise OptionError("batch_size", f"received {batch_size!r}; expected a whole number, at least 1")
-        if on_error not in ("raise", "skip"):
-            raise OptionError("on_error", f"received {on_error!r}; expected 'raise' or 'skip'")
         return size
 
     def close(self) -> None:
@@ -131,20 +130,24 @@ class Predictor:
         on_error: OnError,
         return_word_box: bool,  # noqa: FBT001 - private; the public method takes it by keyword
     ) -> Iterator[TextRecResult]:
-        for window in windows(read_lines(source), _size_of, most_lines=most_lines, most_bytes=WINDOW_BYTES):
-            readable = [line for line in window if isinstance(line, LineImage)]
-            texts = self.reader.read_each(readable, batch_size=batch_size, return_word_box=return_word_box)
-            for line in window:
-                read = next(texts) if isinstance(line, LineImage) else line.error
-                if isinstance(line, LineImage) and isinstance(read, TextLine):
-                    yield TextRecResult.of_line(line, read, self._save_names)
-                elif on_error == "skip" and isinstance(read, InputError | BackendError):
-                    fault = UnreadableLine(read, line.input_path, line.page_index)
-                    yield TextRecResult.of_error(fault, self._save_names)
-                elif isinstance(read, Exception):
-                    raise read
+        stream = read_stream(
+            self.reader,
+            read_lines(source),
+            most_lines=most_lines,
+            batch_size=batch_size,
+            return_word_box=return_word_box,
+            stop_early=True,
+        )
+        for line, read in stream:
+            if isinstance(line, LineImage) and isinstance(read, TextLine):
+                yield TextRecResult.of_line(line, read, self._save_names)
+            elif on_error == "skip" and isinstance(read, InputError | BackendError):
+                fault = UnreadableLine(read, line.input_path, line.page_index)
+                yield TextRecResult.of_error(fault, self._save_names)
+            elif isinstance(read, Exception):
+                raise read
 
 
-def _size_of(line: LineImage | UnreadableLine) -> tuple[int, int]:
-    """What cannot be read fills its window, so that ``raise`` reads nothing in vain."""
-    return size_of_line(line) if isinstance(line, LineImage) else (1, WINDOW_BYTES)
+def _check_on_error(on_error: object) -> None:
+    if on_error not in ("raise", "skip"):
+        raise OptionError("on_error", f"received {on_error!r}; expected 'raise' or 'skip'")

@@ -23,7 +23,7 @@ Identity: TypeAlias = tuple[str | None, int | None, str]
 
 
 class SaveNames:
-    """Hands out base names in directories; one per recogniser, shared by its results, usable from many threads.
+    """Hands out base names in directories; one per recognizer, shared by its results, usable from many threads.
 
     The first input that asks for ``a`` in a directory gets ``a``, another one ``a-2``, then ``a-3``; an input that
     asks again gets its name again. Files of earlier runs are respected too: ``a`` is taken where

@@ -1,4 +1,4 @@
-"""Recognisers whose right text is known: the grey level of each block of 8 columns says the class, so it can be drawn.
+"""Recognizers whose right text is known: the grey level of each block of 8 columns says the class, so it can be drawn.
 
 They come as people have them: as Paddle exports, new and old, and as ONNX files of whatever origin.
 """

@@ -54,7 +54,7 @@ ARROWS = {
     "display": {"candidate", "tuning"},
     "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning", "__init__"},
     "report": {"bench", "candidate", "catalog", "display", "tuning"},
-    "evaluation": {"bench", "predictor", "recognition", "tuning"},
+    "evaluation": {"bench", "predictor", "reading", "recognition", "tuning"},
     "edge": {"backends", "machine", "output", "recognition"},
     "bundle": {
         *("assembly", "cache", "candidate", "catalog", "edge", "export", "graph_facts", "model", "reading", "tuning"),
@@ -70,8 +70,8 @@ ARROWS = {
         *("recognition", "results"),
     },
     "batch": {
-        *("workers", "hpi_config", "loader", "machine", "model", "predictor", "reading_options", "recognition"),
-        *("tuner", "tuning"),
+        *("workers", "hpi_config", "loader", "machine", "model", "predictor", "reading", "reading_options"),
+        *("recognition", "tuner", "tuning"),
     },
     "integrations": {
         *("backends", "batch", "cache", "display", "export", "hpi_config", "loader", "machine", "model", "reading"),

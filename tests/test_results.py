@@ -129,7 +129,7 @@ def test_arrays_get_names_of_their_own(tmp_path: Path) -> None:
 
 def test_equal_stems_never_overwrite_each_other_and_an_input_overwrites_itself(tmp_path: Path) -> None:
     inputs = ["x/a.png", "y/a.png", "x/a.jpg", "x/a-2.png", "y/a.png"]
-    for _ in range(2):  # the second run has a recogniser of its own, and finds the files of the first
+    for _ in range(2):  # the second run has a recognizer of its own, and finds the files of the first
         names = SaveNames()
         for input_path in inputs:
             result(input_path, names=names).save_all(tmp_path)

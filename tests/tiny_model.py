@@ -1,4 +1,4 @@
-"""A recogniser of a few thousand weights, exported as PaddleOCR exports, so that tests of the plumbing are quick."""
+"""A recognizer of a few thousand weights, exported as PaddleOCR exports, so that tests of the plumbing are quick."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class System:
     Attributes:
         name: For the table.
         keywords: Of ``PaddleOCR``, besides those of all; ``{threads}`` stands for the threads of the run.
-        engine: The recogniser's own engine, by the sub-module of the configuration.
+        engine: The recognizer's own engine, by the sub-module of the configuration.
         replace_hpi: ocrhpi stands in for high-performance inference.
     """
 
@@ -67,7 +67,7 @@ def open_pipeline(system: System, detection: Path, recognition: Path, model_name
 
 
 def pipeline_config(engine: str, engine_config: dict[str, Any]) -> dict[str, Any]:
-    """Return PaddleX's configuration of the OCR pipeline with an engine for the recogniser alone."""
+    """Return PaddleX's configuration of the OCR pipeline with an engine for the recognizer alone."""
     from paddlex.inference import load_pipeline_config  # noqa: PLC0415
 
     config: dict[str, Any] = load_pipeline_config("OCR")

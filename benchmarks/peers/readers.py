@@ -86,7 +86,7 @@ class PaddleOcr:
 
 
 class RapidOcr:
-    """The recogniser of ``rapidocr.RapidOCR``, called directly: its pipeline would take one line a call."""
+    """The recognizer of ``rapidocr.RapidOCR``, called directly: its pipeline would take one line a call."""
 
     def __init__(self, job: Job) -> None:
         engine = job.options["engine"]

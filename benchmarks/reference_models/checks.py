@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from benchmarks.reference_models.families import Recogniser
+    from benchmarks.reference_models.families import Recognizer
 
 __all__ = ["Counts", "activation_faults", "check_model", "count", "differences", "published", "text_faults"]
 
@@ -79,7 +79,7 @@ def check_model(name: str, directory: Path, *, seed: int = 0) -> list[str]:
     return [*differences(found, published()[name]), *activation_faults(network), *read]
 
 
-def count(network: Recogniser, parameter_file_bytes: int) -> Counts:
+def count(network: Recognizer, parameter_file_bytes: int) -> Counts:
     """Count a network, and take over the size of the file that its parameters were written to."""
     parameters = sum(math.prod(tensor.shape) for tensor in network.state_dict().values())
     macs, steps = _run_counted(network)
@@ -111,7 +111,7 @@ def text_faults(texts: Sequence[str], scores: Sequence[float]) -> list[str]:
     return faults
 
 
-def activation_faults(network: Recogniser) -> list[str]:
+def activation_faults(network: Recognizer) -> list[str]:
     """Name the layers whose output is not finite, or far from unit scale, on images that look like lines."""
     faults: list[str] = []
 
@@ -127,7 +127,7 @@ def activation_faults(network: Recogniser) -> list[str]:
     return faults
 
 
-def _run_counted(network: Recogniser) -> tuple[int, int]:
+def _run_counted(network: Recognizer) -> tuple[int, int]:
     """Return multiply-adds and columns of the output for one image."""
     total = 0
 
@@ -144,7 +144,7 @@ def _run_counted(network: Recogniser) -> tuple[int, int]:
     return total, int(output.shape[1])
 
 
-def _run_hooked(network: Recogniser, hook: Any, images: npt.NDArray[np.float32]) -> Any:  # noqa: ANN401
+def _run_hooked(network: Recognizer, hook: Any, images: npt.NDArray[np.float32]) -> Any:  # noqa: ANN401
     hooks = [layer.register_forward_post_hook(hook) for layer in network.sublayers()]
     try:
         with paddle.no_grad():

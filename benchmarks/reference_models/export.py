@@ -1,4 +1,4 @@
-"""Write a recogniser as PaddleOCR exports one: ``inference.json``, ``inference.pdiparams``, ``inference.yml``."""
+"""Write a recognizer as PaddleOCR exports one: ``inference.json``, ``inference.pdiparams``, ``inference.yml``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import paddle
 import yaml
 
-from benchmarks.reference_models.families import Recogniser, build
+from benchmarks.reference_models.families import Recognizer, build
 from benchmarks.reference_models.weights import set_weights
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ __all__ = ["export", "write_small_model"]
 
 _STEM = "inference"
 _IMAGE_SHAPE = [3, 48, 320]
-# Smallest, usual and largest input that PaddleOCR writes for recognisers.
+# Smallest, usual and largest input that PaddleOCR writes for recognizers.
 _DYNAMIC_SHAPES = ([1, 3, 48, 160], [1, 3, 48, 320], [8, 3, 48, 3200])
 
 
@@ -36,7 +36,7 @@ def write_small_model(family: str, directory: Path) -> Path:
     return export(network, directory, name=f"small_{family}_rec", vocabulary=vocabulary)
 
 
-def export(network: Recogniser, directory: Path, *, name: str, vocabulary: Sequence[str]) -> Path:
+def export(network: Recognizer, directory: Path, *, name: str, vocabulary: Sequence[str]) -> Path:
     """Write ``network`` into ``directory``, which is made, and return it.
 
     Args:

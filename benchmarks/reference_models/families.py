@@ -1,4 +1,4 @@
-"""The six families of recognisers, and which family, dictionary and vocabulary size each published model has."""
+"""The six families of recognizers, and which family, dictionary and vocabulary size each published model has."""
 
 # mypy: disable-error-code=no-any-return
 # Paddle does not say what calling a layer returns.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from paddle import Tensor
 
-__all__ = ["FAMILIES", "Family", "Recogniser", "build"]
+__all__ = ["FAMILIES", "Family", "Recognizer", "build"]
 
 _SMALLEST_OUTPUTS = 32
 
@@ -62,7 +62,7 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
 )
 
 
-class Recogniser(Block):
+class Recognizer(Block):
     """From an image (N, 3, 48, W) to class probabilities (N, floor(ceil(W/4)/2), classes).
 
     Args:
@@ -89,10 +89,10 @@ class Recogniser(Block):
         return functional.softmax(self.head(self.neck(self.backbone(x))), axis=2)
 
 
-def build(family: str, *, scale: Literal["full", "small"] = "small", classes: int = 28) -> Recogniser:
-    """Return a recogniser of ``family`` for inference, with Paddle's initial weights."""
+def build(family: str, *, scale: Literal["full", "small"] = "small", classes: int = 28) -> Recognizer:
+    """Return a recognizer of ``family`` for inference, with Paddle's initial weights."""
     # Files hold the parameters in the order of their names, which count on from network to network otherwise.
     with unique_name.guard():
-        network = Recogniser(FAMILIES[family], FULL if scale == "full" else SMALL, classes)
+        network = Recognizer(FAMILIES[family], FULL if scale == "full" else SMALL, classes)
     network.eval()
     return network

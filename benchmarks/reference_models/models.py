@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.reference_models.dictionaries import read_dictionary
 from benchmarks.reference_models.export import export
-from benchmarks.reference_models.families import Recogniser, build
+from benchmarks.reference_models.families import Recognizer, build
 from benchmarks.reference_models.weights import set_weights
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def write_model(name: str, directory: Path, *, seed: int = 0, cache_dir: Path | 
     return export(make_network(name, seed=seed), directory, name=name, vocabulary=vocabulary)
 
 
-def make_network(name: str, *, seed: int = 0) -> Recogniser:
+def make_network(name: str, *, seed: int = 0) -> Recognizer:
     """Return the network of the model ``name``, full size, with weights drawn from ``seed``."""
     model = MODELS[name]
     network = build(model.family, scale="full", classes=model.classes)

@@ -1,4 +1,4 @@
-"""The backbone of PP-OCRv3's mobile recognisers, after PaddleOCR's published graph (MobileNetV1Enhance, 0.5)."""
+"""The backbone of PP-OCRv3's mobile recognizers, after PaddleOCR's published graph (MobileNetV1Enhance, 0.5)."""
 
 # mypy: disable-error-code=no-any-return
 # Paddle does not say what calling a layer returns.

@@ -1,4 +1,4 @@
-"""The backbone of PP-OCRv4's and v5's mobile recognisers, after PaddleOCR's published graph (PPLCNetV3, 0.95)."""
+"""The backbone of PP-OCRv4's and v5's mobile recognizers, after PaddleOCR's published graph (PPLCNetV3, 0.95)."""
 
 # mypy: disable-error-code=no-any-return
 # Paddle does not say what calling a layer returns.

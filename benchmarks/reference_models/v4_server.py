@@ -1,4 +1,4 @@
-"""The backbone of PP-OCRv4's server recognisers, after PaddleOCR's published graph (PPHGNet_small)."""
+"""The backbone of PP-OCRv4's server recognizers, after PaddleOCR's published graph (PPHGNet_small)."""
 
 # mypy: disable-error-code=no-any-return
 # Paddle does not say what calling a layer returns.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from paddle import Tensor
 
-    from benchmarks.reference_models.families import Recogniser
+    from benchmarks.reference_models.families import Recognizer
 
 __all__ = ["line_images", "set_weights"]
 
@@ -32,7 +32,7 @@ _MEAN_TOP_PROBABILITY = 0.75
 _CELL_HEIGHT, _CELL_WIDTH = 6, 5
 
 
-def set_weights(network: Recogniser, *, seed: int = 0) -> None:
+def set_weights(network: Recognizer, *, seed: int = 0) -> None:
     """Give ``network`` weights drawn from ``seed`` and calibrated on images that look like lines of text."""
     rng = np.random.default_rng(seed)
     for parameter in network.state_dict().values():
@@ -66,7 +66,7 @@ def line_images(count: int, width: int, *, seed: int = 0) -> npt.NDArray[np.floa
     return np.clip(np.where(ink, dark, light) + noise, -1.0, 1.0).astype(np.float32)
 
 
-def _calibrate(network: Recogniser, images: Tensor) -> None:
+def _calibrate(network: Recognizer, images: Tensor) -> None:
     # Paddle hands its hooks a tuple of inputs, which its annotations do not say.
     hooks = []
     for layer in network.sublayers():

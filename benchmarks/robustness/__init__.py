@@ -1,4 +1,4 @@
-"""Ways in which hosts, users and machines treat a recogniser, each as often as asked for, and what came of it.
+"""Ways in which hosts, users and machines treat a recognizer, each as often as asked for, and what came of it.
 
     python -m benchmarks.robustness LINES -o DIR [--scenario NAME ...] [--times 50]
 

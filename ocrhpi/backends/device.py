@@ -31,7 +31,7 @@ def parse_device(name: str) -> Device:
 
     Raises:
         OptionError: Not of the form ``kind`` or ``kind:index``. Several devices (``gpu:0,1``) are refused:
-            one recogniser runs on one device.
+            one recognizer runs on one device.
     """
     match = re.fullmatch(r"([a-z_]+)(?::(\d+))?", name.strip().lower())
     if match is None:

@@ -1,19 +1,20 @@
-"""Cells -> texts, in windows that bound the memory and let lines of like width meet."""
+"""Cells -> texts; a cell that cannot be read is a reading with an error."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 from ocrhpi.batch.cells import fault_of, read_cell
-from ocrhpi.errors import BackendError
-from ocrhpi.recognition.windows import WINDOW_BYTES, size_of_line, windows
-from ocrhpi.values import LineImage, TextLine, UnreadableLine
+from ocrhpi.errors import BackendError, InputError
+from ocrhpi.reading.stream import read_stream
+from ocrhpi.values import TextLine, UnreadableLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ocrhpi.batch.cells import Cell
     from ocrhpi.predictor import Predictor
+    from ocrhpi.values import LineImage
 
 __all__ = ["Reading", "read_cells"]
 
@@ -43,21 +44,13 @@ def read_cells(predictor: Predictor, cells: Iterable[Cell], batch_size: int | No
     Raises:
         BackendError: The engine does not work any more; where it fails at a line, that is the error of the line.
     """
-    readings: list[Reading] = []
-    for window in windows(map(read_cell, cells), size_of_line, most_bytes=WINDOW_BYTES):
-        readable = [line for line in window if isinstance(line, LineImage)]
-        texts = predictor.reader.read_each(readable, batch_size=batch_size)
-        readings += [_reading(next(texts), line) if isinstance(line, LineImage) else _unread(line) for line in window]
-    return readings
+    stream = read_stream(predictor.reader, map(read_cell, cells), batch_size=batch_size)
+    return [_reading(line, read) for line, read in stream]
 
 
-def _reading(read: TextLine | Exception, line: LineImage) -> Reading:
+def _reading(line: LineImage | UnreadableLine, read: TextLine | Exception) -> Reading:
     if isinstance(read, TextLine):
         return Reading(read.text, read.score)
-    if isinstance(read, BackendError):
-        return _unread(UnreadableLine(read, line.input_path))
+    if isinstance(read, InputError | BackendError):
+        return Reading("", 0.0, fault_of(UnreadableLine(read, line.input_path)))
     raise read
-
-
-def _unread(line: UnreadableLine) -> Reading:
-    return Reading("", 0.0, fault_of(line))

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["open_whole"]
 
 
-class WholeRecogniser:
-    """A `ocrhpi.edge.recogniser.Recogniser` with any backend of ocrhpi.
+class FullRuntimeRecognizer:
+    """A `ocrhpi.edge.recognizer.Recognizer` with any backend of ocrhpi.
 
     Args:
         reader: What reads; closed with this.
@@ -50,7 +50,7 @@ class WholeRecogniser:
         self._reader.close()
 
 
-def open_whole(bundle: Bundle, threads: int) -> WholeRecogniser:  # noqa: ARG001 - a GPU's host threads are its own
+def open_whole(bundle: Bundle, threads: int) -> FullRuntimeRecognizer:  # noqa: ARG001 - a GPU's host threads are its own
     """Open the engine of a bundle, which may build what it runs and keep that in its own cache.
 
     Args:
@@ -72,7 +72,7 @@ def open_whole(bundle: Bundle, threads: int) -> WholeRecogniser:  # noqa: ARG001
         space=config.space,
         graph=read_graph_facts(onnx),
     )
-    return WholeRecogniser(open_reader(model, _candidate(config)))
+    return FullRuntimeRecognizer(open_reader(model, _candidate(config)))
 
 
 def _candidate(config: BundleConfig) -> Candidate:

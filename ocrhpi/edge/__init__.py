@@ -3,7 +3,7 @@
 This room and what it imports are also the distribution ``ocrhpi-edge`` (`ocrhpi.bundle.runner`), so that on a device
 ``from ocrhpi.edge import open_bundle`` needs no more than these. In reading order:
 
-- `reader`: `open_bundle`; `recogniser`: steps 2 to 6 of recognition, one batch after the other
+- `reader`: `open_bundle`; `recognizer`: steps 2 to 6 of recognition, one batch after the other
 - `bundle`: a bundle whose hashes are right; `store`: its files, in a folder or a zip file
 - `manifest`, `config`: what it says, read by `fields`
 - `images`: step 1 with Pillow; `resize`, `tensors`: step 4 without OpenCV, bit for bit

@@ -10,7 +10,7 @@ from ocrhpi.edge.bundle import Bundle
 from ocrhpi.edge.engine import open_engine
 from ocrhpi.edge.images import read_image
 from ocrhpi.edge.memory import return_freed_memory
-from ocrhpi.edge.recogniser import EdgeRecogniser
+from ocrhpi.edge.recognizer import EdgeRecognizer
 from ocrhpi.errors import BackendUnavailable, OptionError
 from ocrhpi.machine import usable_cores
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ocrhpi.edge.config import BundleConfig
     from ocrhpi.edge.images import ImageInput
-    from ocrhpi.edge.recogniser import Recogniser
+    from ocrhpi.edge.recognizer import Recognizer
     from ocrhpi.values import TextLine
 
 __all__ = ["EdgeReader", "open_bundle", "reader_of"]
@@ -39,17 +39,17 @@ class EdgeReader:
 
     Args:
         config: What the bundle is made for.
-        recogniser: What reads; the reader closes it.
+        recognizer: What reads; the reader closes it.
     """
 
-    def __init__(self, config: BundleConfig, recogniser: Recogniser) -> None:
+    def __init__(self, config: BundleConfig, recognizer: Recognizer) -> None:
         self.config = config
-        self._recogniser = recogniser
+        self._recognizer = recognizer
 
     @property
     def engine(self) -> str:
         """Name and version of the engine, with its threads."""
-        return self._recogniser.engine
+        return self._recognizer.engine
 
     def read(self, images: Sequence[ImageInput], *, batch_size: int | None = None) -> list[TextLine]:
         """Read images of one text line each; return their texts in the same order.
@@ -68,11 +68,11 @@ class EdgeReader:
             raise OptionError("images", f"received a {type(images).__name__}; expected a list or tuple of images")
         if batch_size is not None and batch_size < 1:
             raise OptionError("batch_size", f"received {batch_size}; expected at least 1")
-        return self._recogniser.read([read_image(image) for image in images], batch_size or self.config.batch_size)
+        return self._recognizer.read([read_image(image) for image in images], batch_size or self.config.batch_size)
 
     def close(self) -> None:
         """Let go of the engine. Closing twice is fine."""
-        self._recogniser.close()
+        self._recognizer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -112,11 +112,11 @@ def reader_of(bundle: Bundle, threads: int | None = None) -> EdgeReader:
     if not config.small:
         reason = f"a bundle for {config.engine} is read by the whole of ocrhpi, not by its edge runner"
         _require("ocrhpi.assembly", reason, f"pip install 'ocrhpi[{config.engine}]'")
-        recogniser: Recogniser = importlib.import_module(_WHOLE_OCRHPI).open_whole(bundle, cores)
-        return EdgeReader(config, recogniser)
+        recognizer: Recognizer = importlib.import_module(_WHOLE_OCRHPI).open_whole(bundle, cores)
+        return EdgeReader(config, recognizer)
     engine = open_engine(config.engine, bundle.take_artifact(), len(labels), config.precision, cores)
     return_freed_memory()
-    return EdgeReader(config, EdgeRecogniser(config, labels, engine))
+    return EdgeReader(config, EdgeRecognizer(config, labels, engine))
 
 
 def _require(module: str, reason: str, install: str) -> None:

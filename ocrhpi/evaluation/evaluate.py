@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocrhpi.bench.rows import Accuracy
-from ocrhpi.values import UnreadableLine
+from ocrhpi.reading.stream import lines_ahead, read_stream
+from ocrhpi.values import TextLine, UnreadableLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ocrhpi.evaluation.dataset import Dataset
     from ocrhpi.evaluation.metric import Metric
     from ocrhpi.predictor import Predictor
-    from ocrhpi.values import Pixels
 
 __all__ = ["Difference", "Evaluation", "evaluate"]
 
@@ -96,22 +95,18 @@ def evaluate(
         OptionError: ``batch_size`` does not fit.
         BackendError: The engine failed.
     """
+    size = predictor.checked_batch_size(batch_size)
+    most_lines = lines_ahead(size or predictor.reader.batch_size, one_by_one=False)
     faults: dict[int, str] = {}
-    waiting: deque[int] = deque()
-
-    def images() -> Iterator[Pixels]:
-        for number, label in enumerate(dataset.labels):
-            line = dataset.read(label)
-            if isinstance(line, UnreadableLine):
-                faults[number] = str(line.error)
-                advance()
-            else:
-                waiting.append(number)
-                yield line.pixels
-
     texts: dict[int, str] = {}
-    for result in predictor.predict_iter(images(), batch_size=batch_size):
-        texts[waiting.popleft()] = result["rec_text"]
+    stream = read_stream(predictor.reader, map(dataset.read, dataset.labels), most_lines=most_lines, batch_size=size)
+    for number, (line, read) in enumerate(stream):
+        if isinstance(read, TextLine):
+            texts[number] = read.text
+        elif isinstance(line, UnreadableLine):
+            faults[number] = str(read)
+        else:
+            raise read
         advance()
     return _counted(dataset, metric, texts, faults)
 

@@ -37,7 +37,7 @@ with warnings.catch_warnings():
     from benchmarks.reference_models.checks import activation_faults, count, differences, published, text_faults
     from benchmarks.reference_models.dictionaries import DictionaryError, read_dictionary
     from benchmarks.reference_models.export import write_small_model
-    from benchmarks.reference_models.families import FAMILIES, Recogniser, build
+    from benchmarks.reference_models.families import FAMILIES, Recognizer, build
     from benchmarks.reference_models.models import MODELS, UNSPECIFIED
     from benchmarks.reference_models.old_format import OldFormatError
     from benchmarks.reference_models.weights import line_images, set_weights
@@ -140,14 +140,14 @@ def test_what_is_read_is_judged() -> None:
 
 
 @pytest.fixture(scope="module", params=list(FAMILIES))
-def full(request: pytest.FixtureRequest) -> tuple[str, Recogniser]:
+def full(request: pytest.FixtureRequest) -> tuple[str, Recognizer]:
     """The name of one model of a family, and our network of it."""
     name, _ = PUBLISHED[request.param]
     assert MODELS[name].family == request.param
     return name, build(request.param, scale="full", classes=MODELS[name].classes)
 
 
-def test_a_family_has_the_published_size(full: tuple[str, Recogniser]) -> None:
+def test_a_family_has_the_published_size(full: tuple[str, Recognizer]) -> None:
     name, network = full
     expected = published()[name]
     assert differences(count(network, expected.parameter_file_bytes), expected) == []
@@ -155,7 +155,7 @@ def test_a_family_has_the_published_size(full: tuple[str, Recogniser]) -> None:
 
 
 def test_a_family_has_the_published_operators_and_its_small_relative_the_same_kinds(
-    full: tuple[str, Recogniser],
+    full: tuple[str, Recognizer],
 ) -> None:
     name, network = full
     family = MODELS[name].family

@@ -16,7 +16,7 @@ from ocrhpi.edge import open_bundle
 from ocrhpi.edge.bundle import Artifact, Bundle
 from ocrhpi.edge.engine import open_engine
 from ocrhpi.edge.reader import reader_of
-from ocrhpi.edge.recogniser import EdgeRecogniser
+from ocrhpi.edge.recognizer import EdgeRecognizer
 from ocrhpi.errors import (
     BackendClosed,
     BackendError,
@@ -102,15 +102,15 @@ def test_batches_have_few_shapes_and_lines_the_texts_they_have_alone(
     shapes: list[tuple[int, int]] = []
     with Bundle(make_bundle(batching=batching)) as bundle, reader_of(bundle) as reader:
         alone = texts_of([reader.read([image])[0] for image in images])
-        run = EdgeRecogniser._run
+        run = EdgeRecognizer._run
 
-        def noting(self: EdgeRecogniser, batch: PlannedBatch, *others: Any) -> Emissions:
+        def noting(self: EdgeRecognizer, batch: PlannedBatch, *others: Any) -> Emissions:
             shapes.append((batch.rows, batch.width))
             emissions = run(self, batch, *others)
             assert len(emissions.indices) == len(batch.numbers)
             return emissions
 
-        monkeypatch.setattr(EdgeRecogniser, "_run", noting)
+        monkeypatch.setattr(EdgeRecognizer, "_run", noting)
         together = texts_of(reader.read(images, batch_size=8))
     assert [text for text, _ in together] == [text for text, _ in alone]
     np.testing.assert_allclose([score for _, score in together], [score for _, score in alone], rtol=0, atol=1e-5)
@@ -174,9 +174,9 @@ def test_probabilities_that_are_no_numbers(engine: str, tmp_path: Path) -> None:
 def test_a_vocabulary_that_does_not_belong_to_the_graph(make_bundle: Callable[..., Path], head: str) -> None:
     with Bundle(make_bundle(head=head)) as bundle:
         engine = open_engine("onnxruntime", bundle.take_artifact(), 2, "fp32", 1)
-        recogniser = EdgeRecogniser(bundle.config, ["", "a"], engine)
+        recognizer = EdgeRecognizer(bundle.config, ["", "a"], engine)
         with pytest.raises(BundleError, match="the vocabulary makes 2 classes"):
-            recogniser.read([np.random.default_rng(0).integers(0, 256, (48, 640, 3), dtype=np.uint8)], 1)
+            recognizer.read([np.random.default_rng(0).integers(0, 256, (48, 640, 3), dtype=np.uint8)], 1)
 
 
 def test_a_graph_of_another_form_than_the_configuration_says(made_zip: Path) -> None:
@@ -229,7 +229,7 @@ def test_openvino_does_not_go_on_after_a_failure(make_bundle: Callable[..., Path
             def infer(self, *_: Any, **__: Any) -> Any:
                 raise RuntimeError("Failed to allocate")
 
-        engine: Any = reader._recogniser._engine  # type: ignore[attr-defined]
+        engine: Any = reader._recognizer._engine  # type: ignore[attr-defined]
         engine._request = Failing()
         with pytest.raises(BackendError, match="Failed to allocate"):
             reader.read([image])

@@ -244,7 +244,7 @@ def test_a_model_with_both_forms_is_exported_from_onnx_where_paddle2onnx_is_miss
     assert onnx.load(exported, load_external_data=False).graph.output[0].name == "probabilities"
 
 
-def test_onnx_that_is_no_recogniser_is_refused(v6_small_dir: Path, tmp_path: Path) -> None:
+def test_onnx_that_is_no_recognizer_is_refused(v6_small_dir: Path, tmp_path: Path) -> None:
     model = load_model(v6_small_dir)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"\x08\x08 no graph at all")

@@ -51,7 +51,7 @@ def snapshot() -> dict[str, Any]:
     return {
         "engines": {name: id(kind) for name, kind in InferenceEngine.all().items()},
         "bindings": {
-            f"{model} {name}": "ours" if binding.predictor.__name__ == "Recogniser" else id(binding)
+            f"{model} {name}": "ours" if binding.predictor.__name__ == "Recognizer" else id(binding)
             for model, bindings in default_registry._registry.items()
             for name, binding in bindings.items()
         },
@@ -99,12 +99,12 @@ def page_result(result: Any) -> dict[str, Any]:
 
 def engines_of(ocr: Any) -> dict[str, Any]:
     inner = ocr.paddlex_pipeline._pipeline
-    detector, recogniser = inner.text_det_model.runner, inner.text_rec_model.runner
+    detector, recognizer = inner.text_det_model.runner, inner.text_rec_model.runner
     return {
         "detection": getattr(detector, "engine", type(detector).__name__),
-        "recognition": recogniser.effective.backend if hasattr(recogniser, "effective") else type(recogniser).__name__,
-        "masked": getattr(getattr(recogniser, "reader", None), "backend", None) is not None
-        and recogniser.reader.backend.masked,
+        "recognition": recognizer.effective.backend if hasattr(recognizer, "effective") else type(recognizer).__name__,
+        "masked": getattr(getattr(recognizer, "reader", None), "backend", None) is not None
+        and recognizer.reader.backend.masked,
     }
 
 

@@ -10,7 +10,7 @@ from paddlex.utils.device import get_default_device
 
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations.paddlex.generic_models import OtherModelRunner
-from ocrhpi.integrations.paddlex.recogniser import ReaderRunner
+from ocrhpi.integrations.paddlex.recognizer import ReaderRunner
 from ocrhpi.integrations.paddlex.settings import read_settings
 
 if TYPE_CHECKING:

@@ -119,10 +119,10 @@ def _open_doors(changes: Changes, default: Mapping[str, Any], *, by_default: boo
 def _bind(changes: Changes, registry: dict[str, dict[str, Any]], names: list[str], engine: str) -> None:
     from paddlex.inference.models.bindings import Binding  # noqa: PLC0415 - an optional extra
 
-    from ocrhpi.integrations.paddlex.recogniser import Recogniser  # noqa: PLC0415
+    from ocrhpi.integrations.paddlex.recognizer import Recognizer  # noqa: PLC0415
 
     for name in names:
-        changes.set_item(registry[name], engine, Binding(predictor=Recogniser))
+        changes.set_item(registry[name], engine, Binding(predictor=Recognizer))
 
 
 def _paddlex() -> tuple[Any, dict[str, dict[str, Any]], dict[str, Any], list[str]]:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from ocrhpi.recognition.batching import PlannedBatch
     from ocrhpi.values import Emissions, LineGeometry, Pixels, TextLine
 
-__all__ = ["EdgeRecogniser", "Recogniser"]
+__all__ = ["EdgeRecognizer", "Recognizer"]
 
 _MANY_COLUMNS = 1280
 
 
-class Recogniser(Protocol):
+class Recognizer(Protocol):
     """Pixels -> texts."""
 
     @property
@@ -49,8 +49,8 @@ class Recogniser(Protocol):
         """Let go of the engine. Closing twice is fine."""
 
 
-class EdgeRecogniser:
-    """A `Recogniser` with a small engine.
+class EdgeRecognizer:
+    """A `Recognizer` with a small engine.
 
     Args:
         config: How lines are put into batches.

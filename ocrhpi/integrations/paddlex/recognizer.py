@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,13 @@ from paddlex.inference.models.text_recognition.predictor import TextRecRunnerPre
 from ocrhpi.display.live import watching
 from ocrhpi.errors import BackendClosed
 from ocrhpi.loader import open_predictor
+from ocrhpi.reading.stream import lines_ahead, read_stream
 from ocrhpi.reading_options import reading_options
 from ocrhpi.recognition.decoding import pixels_from_array
-from ocrhpi.recognition.windows import WINDOW_BATCHES, WINDOW_BYTES, windows
 from ocrhpi.values import LineImage, TextLine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ocrhpi.reading.base import LineReader
     from ocrhpi.values import Pixels
 
-__all__ = ["ReaderRunner", "Recogniser"]
+__all__ = ["ReaderRunner", "Recognizer"]
 
 
 class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no types
@@ -78,8 +79,8 @@ class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no type
         with watching() as on_progress:
             self._reader = open_predictor(options, on_progress).reader
 
-    def __call__(self, lines: Sequence[LineImage], batch_size: int, *, return_word_box: bool) -> Iterator[TextLine]:
-        """Read lines.
+    def __call__(self, lines: Iterable[LineImage], batch_size: int, *, return_word_box: bool) -> Iterator[TextLine]:
+        """Read lines, lazily and in order.
 
         Args:
             lines: Any number.
@@ -89,8 +90,14 @@ class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no type
         Raises:
             BackendError: The engine failed at a line, after the texts before it.
         """
-        size = None if self.reader.batch_size > 1 else batch_size
-        for text in self.reader.read_each(lines, batch_size=size, return_word_box=return_word_box):
+        stream = read_stream(
+            self.reader,
+            lines,
+            most_lines=lines_ahead(self.reader.batch_size, one_by_one=True),
+            batch_size=None if self.reader.batch_size > 1 else batch_size,
+            return_word_box=return_word_box,
+        )
+        for _, text in stream:
             if not isinstance(text, TextLine):
                 raise text
             yield text
@@ -117,8 +124,13 @@ class _Batch:
     images: list[npt.NDArray[Any]]
     lines: list[LineImage]
 
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        """What its results have besides what was read."""
+        return {"input_path": self.paths, "page_index": self.pages, "input_img": self.images}
 
-class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no types
+
+class Recognizer(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no types
     """Reads PaddleX's batches, several at a time, and returns its results.
 
     Args:
@@ -145,25 +157,23 @@ class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no
             UnreadableInput: An array is none of an image.
             BackendError: The engine failed.
         """
-        stream = windows(self._batches(input), _size_of, most_lines=self._lines_ahead, most_bytes=WINDOW_BYTES)
-        for window in stream:
-            for batch, columns in self._read(window, return_word_box=return_word_box):
-                for number in range(len(batch.lines)):
-                    yield self.result_class({key: column[number] for key, column in columns.items()})
+        waiting: deque[tuple[_Batch, int]] = deque()
+
+        def lines() -> Iterator[LineImage]:
+            for sampled in self.batch_sampler(input):
+                batch = self._batch(sampled)
+                waiting.extend((batch, number) for number in range(len(batch.lines)))
+                yield from batch.lines
+
+        for text in self._read(lines(), return_word_box=return_word_box):
+            batch, number = waiting.popleft()
+            yield self.result_class({key: column[number] for key, column in batch.columns.items()} | self._row(text))
 
     def process(self, batch_data: Any, return_word_box: bool = False) -> dict[str, list[Any]]:  # noqa: ANN401, FBT001, FBT002
         """Read one of PaddleX's batches, for those of its callers that have one."""
-        ((_, columns),) = self._read([self._batch(batch_data)], return_word_box=return_word_box)
-        return columns
-
-    @property
-    def _lines_ahead(self) -> int:
-        ahead = self.runner.reader.batch_size
-        return 1 if ahead == 1 else WINDOW_BATCHES * ahead
-
-    def _batches(self, source: object) -> Iterator[_Batch]:
-        for sampled in self.batch_sampler(source):
-            yield self._batch(sampled)
+        batch = self._batch(batch_data)
+        rows = [self._row(text) for text in self._read(batch.lines, return_word_box=return_word_box)]
+        return batch.columns | {key: [row[key] for row in rows] for key in ("rec_text", "rec_score", "vis_font")}
 
     def _batch(self, sampled: Any) -> _Batch:  # noqa: ANN401
         images = self.pre_tfs["Read"](imgs=sampled.instances)
@@ -180,25 +190,13 @@ class Recogniser(TextRecRunnerPredictor):  # type: ignore[misc] # PaddleX has no
         # Copies: at an input that it does not know PaddleX's sampler goes on to fill a batch that it has given out.
         return _Batch(list(sampled.input_paths), list(sampled.page_indexes), images, lines)
 
-    def _read(
-        self, window: Sequence[_Batch], *, return_word_box: bool
-    ) -> Iterator[tuple[_Batch, dict[str, list[Any]]]]:
-        """Read several batches at once; yield each with the columns of its results."""
+    def _read(self, lines: Iterable[LineImage], *, return_word_box: bool) -> Iterator[TextLine]:
         words = return_word_box or self.return_word_box
-        lines = [line for batch in window for line in batch.lines]
-        texts = self.runner(lines, self.batch_sampler.batch_size, return_word_box=words)
-        for batch in window:
-            yield batch, self._columns(batch, [next(texts) for _ in batch.lines])
+        texts: Iterator[TextLine] = self.runner(lines, self.batch_sampler.batch_size, return_word_box=words)
+        return texts
 
-    def _columns(self, batch: _Batch, texts: Sequence[TextLine]) -> dict[str, list[Any]]:
-        return {
-            "input_path": batch.paths,
-            "page_index": batch.pages,
-            "input_img": batch.images,
-            "rec_text": [_rec_text(text) for text in texts],
-            "rec_score": [text.score for text in texts],
-            "vis_font": [self.vis_font] * len(texts),
-        }
+    def _row(self, text: TextLine) -> dict[str, Any]:
+        return {"rec_text": _rec_text(text), "rec_score": text.score, "vis_font": self.vis_font}
 
 
 def _pixels(image: npt.NDArray[Any], where: str, *, reversed_channels: bool) -> Pixels:
@@ -214,7 +212,3 @@ def _rec_text(text: TextLine) -> str | tuple[str, list[Any]]:
     if boxes is None:
         return text.text
     return text.text, [boxes.column_count, boxes.words, boxes.columns, boxes.kinds]
-
-
-def _size_of(batch: _Batch) -> tuple[int, int]:
-    return len(batch.lines), sum(line.pixels.nbytes for line in batch.lines)
