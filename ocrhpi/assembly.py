@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading.base import LineReader
     from ocrhpi.values import GraphPrecision, Head
 
-__all__ = ["UNMEASURED_BATCH_SIZE", "export_graphs", "open_reader"]
-
 
 UNMEASURED_BATCH_SIZE = 8
 """Lines a call for those who read many, where no tuning has said how many. The text does not depend on it."""

@@ -20,19 +20,6 @@ from ocrhpi.forks import RenewedLock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = [
-    "CACHE_VARIABLE",
-    "SPARE_VARIABLE",
-    "cache_root",
-    "fall_back",
-    "keep",
-    "kept",
-    "spare_environment",
-    "spare_place",
-    "spared",
-    "writable_folder",
-]
-
 CACHE_VARIABLE = "OCRHPI_CACHE_DIR"
 
 SPARE_VARIABLE = "OCRHPI_SPARE_CACHE_DIR"

@@ -13,8 +13,6 @@ from ocrhpi.values import LARGEST_SIZE, Batching, Head
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Candidate", "ExecutionPlan", "Verified"]
-
 _BATCHING_RANK = {"exact": 0, "masked": 1, "split": 2, "rounded": 3, "natural": 3}
 _VERIFIED_RANK = 10
 

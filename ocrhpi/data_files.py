@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["MAX_BYTES", "read_bounded", "read_json"]
-
 MAX_BYTES = 64 << 20
 """No file of data is longer; the largest that is known, a graph in JSON, has 2 MiB."""
 

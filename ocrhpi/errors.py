@@ -39,33 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-__all__ = [
-    "BackendClosed",
-    "BackendError",
-    "BackendMismatch",
-    "BackendUnavailable",
-    "BatchError",
-    "BundleError",
-    "DownloadError",
-    "ExportError",
-    "InputError",
-    "MissingExtra",
-    "ModelError",
-    "ModelFormatError",
-    "ModelNotFound",
-    "OcrhpiError",
-    "OptionError",
-    "OutputError",
-    "RequestRefused",
-    "TuningError",
-    "UnknownBackend",
-    "UnknownModel",
-    "UnreadableInput",
-    "UnsupportedInput",
-    "WorkerFailed",
-    "nearest",
-]
-
 
 _MAX_INPUTS = 4  # that a message names
 

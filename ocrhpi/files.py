@@ -27,19 +27,6 @@ from ocrhpi.errors import OcrhpiError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = [
-    "TemporaryFolder",
-    "disk_fault",
-    "locked",
-    "replacing",
-    "scratch_file",
-    "sha256_of",
-    "sweep",
-    "temporary_folder",
-    "told_as_output",
-    "write_atomically",
-]
-
 _log = logging.getLogger("ocrhpi")
 
 _BLOCK = 1 << 20

@@ -24,19 +24,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from types import TracebackType
 
-__all__ = [
-    "OncePerProcess",
-    "RenewedLock",
-    "RenewedThreads",
-    "before_forks",
-    "end_without_destructors",
-    "in_children",
-    "never_free",
-    "notice_fork",
-    "renew_in_children",
-    "without_forks",
-]
-
 _LONGEST_S = 10.0
 """A fork waits for engines no longer than this: rather the small risk of a lock that is held than a host that waits."""
 

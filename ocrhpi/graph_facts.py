@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = [
-    "DIRECTION_KEY",
-    "EXPORTER_KEY",
-    "INPUT_KEY",
-    "NAME_KEY",
-    "PRECISION_KEY",
-    "SPACE_KEY",
-    "VOCABULARY_KEY",
-    "GraphFacts",
-    "read_graph_facts",
-    "read_onnx_metadata",
-    "split_vocabulary",
-]
-
 VOCABULARY_KEY = "character"
 """Metadata of an ONNX recognizer, as RapidOCR and others write it: its vocabulary, one entry a line."""
 NAME_KEY = "model_name"

@@ -19,8 +19,6 @@ from ocrhpi.tuning.objective import Accuracy, Goal
 from ocrhpi.values import Batching, Head
 from ocrhpi.yaml_files import read_yaml
 
-__all__ = ["HpiConfig", "read_hpi_config"]
-
 _PATHS = ("cache_dir", "calibration_dir", "backend_configs", "tuned")
 _QUESTION = ("objective", "max_latency_ms", "max_memory_mib", "accuracy", "cpu_threads")
 _SPELLINGS = {"pdx_model_name": "model_name"}

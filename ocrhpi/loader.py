@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.progress import OnProgress
     from ocrhpi.values import Batching, Head
 
-__all__ = [
-    "UNMEASURED_BATCH_SIZE",
-    "batch_size_of",
-    "find_model",
-    "load_high_performance",
-    "load_predictor",
-    "normal_mode",
-    "open_predictor",
-]
-
 
 def find_model(source: ModelSource | Path | str, *, sources: Sequence[str] | None = None) -> Model:
     """Return a model from disk, or the official model of a name, fetched if need be.

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.model import Model
 
-__all__ = ["normal_mode"]
-
 # The first of them that is installed; those that read Paddle's files are none for a model that is ONNX alone.
 _ENGINES = {"paddle": "Paddle", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 _log = logging.getLogger("ocrhpi")

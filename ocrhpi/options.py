@@ -12,8 +12,6 @@ from ocrhpi.errors import OptionError, nearest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DeviceName", "Options", "PathText", "Threads", "parse_options", "plain"]
-
 
 def _path_text(value: object) -> object:
     return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -18,8 +18,6 @@ from ocrhpi.errors import OutputError
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["json_text", "say", "say_json", "silence", "writable"]
-
 
 def say(text: object, *, err: bool = False, end: str = "\n") -> None:
     """Write to stdout, at once, so that whoever reads a pipe gets each result as it comes.

@@ -17,8 +17,6 @@ from ocrhpi.options import Options, Threads, parse_options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["backend_options", "engine_options", "paddle_options"]
-
 PositiveInt = Annotated[int, Field(ge=1)]
 
 # PaddleOCR's enable_mkldnn=True also runs plain where oneDNN cannot; strict oneDNN is the backend's True.

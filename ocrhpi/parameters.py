@@ -18,8 +18,6 @@ from ocrhpi.errors import ModelFormatError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["check_parameters", "check_part"]
-
 _BEGINNING, _LEVEL, _DESCRIPTION = struct.Struct("<IQ"), struct.Struct("<Q"), struct.Struct("<Ii")
 _MAX_LEVELS = 16
 _LONGEST_DESCRIPTION = 1024

@@ -8,7 +8,8 @@ from ocrhpi.errors import BackendError, InputError, OptionError
 from ocrhpi.options import plain
 from ocrhpi.reading.stream import lines_ahead, read_stream
 from ocrhpi.recognition.inputs import read_lines
-from ocrhpi.results import SaveNames, TextRecResult
+from ocrhpi.results import TextRecResult
+from ocrhpi.save_names import SaveNames
 from ocrhpi.values import LineImage, TextLine, UnreadableLine
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.reading.base import LineReader
     from ocrhpi.recognition.inputs import Input
-
-__all__ = ["OnError", "Predictor"]
 
 OnError = Literal["raise", "skip"]
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import LineImage, TextLine, UnreadableLine
 
-__all__ = ["SaveNames", "TextRecResult"]
-
 # Aliases, since inside the class `str` is the property of that name.
 Text: TypeAlias = str
 StrPath: TypeAlias = Path | str

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-__all__ = ["Identity", "SaveNames"]
-
 Identity: TypeAlias = tuple[str | None, int | None, str]
 """What tells inputs apart: input_path, page_index, and a token for inputs without a path."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ocrhpi.recognition.inputs import Input
     from ocrhpi.results import TextRecResult
 
-__all__ = ["DEFAULT_MODEL_NAME", "TextRecognition"]
-
 DEFAULT_MODEL_NAME = "PP-OCRv6_medium_rec"  # PaddleOCR 3.7's default
 
 _ENGINES = {"paddle_static": "paddle"}  # PaddleX's names -> ours

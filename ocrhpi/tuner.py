@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.progress import OnProgress
     from ocrhpi.tuning.rows import Row
 
-__all__ = ["Plan", "find_or_tune", "made_before", "plan", "tune", "tuning_or_none"]
-
 _log = logging.getLogger("ocrhpi")
 
 _QUICK_S = 20.0

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Pixels
 
-__all__ = ["FONT_VARIABLES", "captioned"]
-
 FONT_VARIABLES = ("OCRHPI_FONT", "PADDLE_PDX_LOCAL_FONT_FILE_PATH")
 """Environment variables that name a font file to use for everything; the second is the peer's."""
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["DEEPEST", "MAX_NODES", "read_yaml"]
-
 MAX_NODES: Final = 250_000
 """Scalars, lists and mappings, with those that aliases repeat; long text counts as several. The largest vocabulary has
 20,000, a thorough tuning less than 100,000."""

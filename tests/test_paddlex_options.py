@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ocrhpi.backends.onnxruntime_ import OnnxRuntimeOptions
 from ocrhpi.backends.openvino_ import OpenVinoOptions
+from ocrhpi.backends.ort.options import OnnxRuntimeOptions
 from ocrhpi.backends.paddle_ import PaddleOptions
 from ocrhpi.errors import OptionError
 from ocrhpi.options import Options, parse_options

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from ocrhpi.errors import OptionError, OutputError, UnreadableInput
-from ocrhpi.results import SaveNames, TextRecResult
+from ocrhpi.results import TextRecResult
+from ocrhpi.save_names import SaveNames
 from ocrhpi.values import LineImage, TextLine, UnreadableLine, WordBoxes
 
 PIXELS = np.full((32, 200, 3), 255, np.uint8)

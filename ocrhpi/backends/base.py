@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, NetworkInput, Probabilities, Widths
 
-__all__ = ["Backend", "Effective"]
-
 # How lines begin that engines put before the one that tells.
 _NOISE = ("---", "C++ Traceback", "Error Message Summary", "Exception from", "In user code:")
 

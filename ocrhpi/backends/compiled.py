@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["CompiledCache"]
-
 T = TypeVar("T")
 
 _KEY_FILE = "key.json"

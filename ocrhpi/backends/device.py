@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from ocrhpi.errors import OptionError
 
-__all__ = ["Device", "parse_device"]
-
 
 @dataclass(frozen=True)
 class Device:

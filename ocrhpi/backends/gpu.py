@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.registry import GpuWay
 
-__all__ = ["gpu_packages", "gpu_reason", "gpu_usable"]
-
 # Packages whose versions decide how fast, and how exactly, a GPU computes; the last row is CUDA's libraries.
 _PACKAGES = (
     *("onnxruntime-gpu", "onnxruntime-ep-cuda13", "onnxruntime-ep-cuda12", "paddlepaddle-gpu", "tensorrt"),

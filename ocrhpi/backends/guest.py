@@ -21,8 +21,6 @@ from ocrhpi.forks import RenewedLock, in_children
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["as_it_was"]
-
 _KEPT_VARIABLES = {TF32_VARIABLE}
 """Variables that stay: NVIDIA's libraries read them long after they were loaded."""
 

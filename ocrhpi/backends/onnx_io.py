@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, NetworkInput, Probabilities, Widths
 
-__all__ = ["GraphInterface", "onnx_file"]
-
 
 def onnx_file(model: Model, backend: str) -> Path:
     """Return the ONNX file of ``model``.

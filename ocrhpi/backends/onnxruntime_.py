@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
-__all__ = ["SPEC", "OnnxRuntimeBackend", "OnnxRuntimeOptions"]
-
 _CUDA_WAY = GpuWay("cuda", "onnxruntime-gpu", CUDA_MODULE, f"{INSTALL_GPU}, in place of the package 'onnxruntime'")
 SPEC = BackendSpec(
     name=NAME,

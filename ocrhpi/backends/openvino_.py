@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
-__all__ = ["SPEC", "OpenVinoBackend", "OpenVinoOptions", "process_core"]
-
 SPEC = BackendSpec(
     name="openvino",
     target="ocrhpi.backends.openvino_:OpenVinoBackend",

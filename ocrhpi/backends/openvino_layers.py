@@ -16,8 +16,6 @@ from ocrhpi.files import temporary_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-__all__ = ["keep_fp32", "layer_precisions"]
-
 _LAYERS = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul"})
 _NAMES = {"f32": "fp32", "f16": "fp16", "u8": "int8", "i8": "int8"}
 _MARK = "ocrhpi.fp32/"

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Probabilities, Widths
 
-__all__ = ["SPEC", "PaddleBackend", "PaddleOptions"]
-
 SPEC = BackendSpec(
     name="paddle",
     target="ocrhpi.backends.paddle_:PaddleBackend",

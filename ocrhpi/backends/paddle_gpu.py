@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.model import Model
 
-__all__ = ["TENSORRT_LINES", "enable_tensorrt", "forbid_paddle_tf32", "gpu_settings", "tensorrt_cache"]
-
 Paddle: TypeAlias = Any
 """The module ``paddle``."""
 

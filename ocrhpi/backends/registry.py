@@ -24,17 +24,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.base import Backend
     from ocrhpi.model import Model
 
-__all__ = [
-    "ENTRY_POINT_GROUP",
-    "Availability",
-    "BackendSpec",
-    "GpuWay",
-    "availability",
-    "backend_specs",
-    "create_backend",
-    "spec_of",
-]
-
 ENTRY_POINT_GROUP = "ocrhpi.backends"
 
 

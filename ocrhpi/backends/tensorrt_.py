@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 
-__all__ = ["SPEC", "TensorRtBackend", "TensorRtOptions"]
-
 SPEC = BackendSpec(
     name=NAME,
     target="ocrhpi.backends.tensorrt_:TensorRtBackend",

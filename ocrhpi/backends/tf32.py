@@ -6,8 +6,6 @@ import os
 
 from ocrhpi.errors import BackendMismatch
 
-__all__ = ["TF32_VARIABLE", "forbid_tf32"]
-
 TF32_VARIABLE = "NVIDIA_TF32_OVERRIDE"
 """Read by cuBLAS, cuDNN and TensorRT; 0 overrules every other setting of theirs."""
 

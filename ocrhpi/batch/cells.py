@@ -15,8 +15,6 @@ from ocrhpi.values import LineImage, UnreadableLine
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Cell", "fault_of", "file_content", "read_cell"]
-
 Cell: TypeAlias = object
 """One image: a path, a URL, encoded bytes, an array (BGR), a PIL image, a mapping with the key ``bytes`` (as datasets
 of Hugging Face have it); or an `InputError` in its place."""

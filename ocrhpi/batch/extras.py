@@ -6,8 +6,6 @@ from typing import Any
 
 from ocrhpi.errors import MissingExtra
 
-__all__ = ["import_pyarrow"]
-
 
 def import_pyarrow() -> Any:  # noqa: ANN401 - the module, which has no types
     """Return the module.

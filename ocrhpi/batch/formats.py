@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.reading import Reading
     from ocrhpi.batch.shards import Columns
 
-__all__ = ["check_format", "write_results"]
-
 
 def check_format(output: Format) -> None:
     """See that the format can be written.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.cells import Cell
     from ocrhpi.reading_options import ReadingOptions
 
-__all__ = ["LocalPool", "share_of_a_worker"]
-
 _TRIES = 3
 _LONGEST_S = 86_400.0  # of one shard: no model is so slow, and none may hang for ever
 # The parent's module search path, so that the worker finds the same package and the same plug-ins.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.cache import Tuning
 
-__all__ = ["shared_predictor"]
-
 # Of the process, not of an object: Spark and Dask unpickle the callable anew for every task.
 _predictors: dict[str, Predictor] = {}
 _lock = RenewedLock()

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.reading_options import ReadingOptions
 
-__all__ = ["Format", "Job", "job_of", "read_plan", "written_plan"]
-
 Format = Literal["parquet", "jsonl"]
 
 _NORMAL_MODE = "as normal mode"

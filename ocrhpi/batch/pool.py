@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.cells import Cell
     from ocrhpi.batch.reading import Reading
 
-__all__ = ["USUAL_CPUS", "Pool"]
-
 USUAL_CPUS = 4
 """CPUs of a worker where nobody says: an engine gains little from more threads at one batch of lines."""
 

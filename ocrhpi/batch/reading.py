@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ocrhpi.predictor import Predictor
     from ocrhpi.values import LineImage
 
-__all__ = ["Reading", "read_cells"]
-
 
 class Reading(NamedTuple):
     """What was read in one row.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ocrhpi.hpi_config import HpiConfig
     from ocrhpi.tuning.cache import Tuning
 
-__all__ = ["LineRecognizer"]
-
 TableT = TypeVar("TableT")
 
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.sources import Source
     from ocrhpi.batch.store import Store
 
-__all__ = ["run_batch"]
-
 
 def run_batch(source: Source, store: Store, pool: Pool, done: Callable[[int, int], object] = lambda *_: None) -> None:
     """Read and write what is missing. May be stopped at any moment, and called again.

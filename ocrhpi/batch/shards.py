@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.batch.cells import Cell
 
-__all__ = ["Columns", "ImageShard", "ParquetShard", "Row", "Shard", "Task", "chunks", "rows_of_a_part", "shard_from"]
-
 _MIN_ROWS, _MAX_ROWS = 64, 1000
 _SHARDS_OF_A_WORKER = 4
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.shards import Shard, Task
     from ocrhpi.batch.sources import Source
 
-__all__ = ["Store", "open_store"]
-
 _PLAN = "_plan.jsonl"
 _LOCK = ".lock"
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.cells import Cell
     from ocrhpi.batch.reading import Reading
 
-__all__ = ["READ_COLUMNS", "cells_of", "with_readings"]
-
 READ_COLUMNS = ("rec_text", "rec_score", "error")
 """Columns that reading adds: text, float64, and text or null."""
 

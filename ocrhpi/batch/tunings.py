@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.progress import OnProgress
 
-__all__ = ["Winner", "device_of", "find_winner", "keep_winner", "measure_winner"]
-
 
 class Winner(NamedTuple):
     """What is known of a kind of machine.

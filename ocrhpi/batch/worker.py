@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.cells import Cell
     from ocrhpi.batch.reading import Reading
 
-__all__ = ["Session", "main"]
-
 
 class Session:
     """The commands; arguments and values are plain, since they cross a process border as JSON."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.bench.rows import Weights
 
-__all__ = ["REFERENCE_MARK", "find_jobs"]
-
 REFERENCE_MARK = "REFERENCE_WEIGHTS"
 """A file of this name in a model's directory says that its weights are random."""
 

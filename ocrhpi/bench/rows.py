@@ -11,8 +11,6 @@ from ocrhpi.options import Options
 from ocrhpi.tuning.cache import Tuning
 from ocrhpi.tuning.rows import GateResult, Passing
 
-__all__ = ["MODES", "Accuracy", "BenchRow", "Mode", "ModeResult", "Weights"]
-
 Mode: TypeAlias = Literal["plain", "onednn", "gpu", "onnx", "high-performance"]
 """``plain``: Paddle FP32 on the CPU without oneDNN, as in the published tables. ``onednn``: the same with oneDNN, as
 PaddleOCR 3.x runs by default. ``gpu``: Paddle FP32 on a GPU. ``onnx``: normal mode of a model that is ONNX alone, see

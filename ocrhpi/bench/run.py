@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     Judge: TypeAlias = Callable[[Path], Accuracy]
     """Says how accurate the model in a directory is."""
 
-__all__ = ["BenchJob", "bench_all", "row_path"]
-
 _log = logging.getLogger("ocrhpi")
 
 _CALL_LINES = 32  # of the stream, that a round reads

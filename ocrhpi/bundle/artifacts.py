@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ocrhpi.bundle.targets import Target
     from ocrhpi.model import Model
 
-__all__ = ["Beside"]
-
 
 @dataclass(frozen=True)
 class Beside:

@@ -9,8 +9,6 @@ from ocrhpi.bundle.runner import DISTRIBUTION
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["dockerfile"]
-
 # What OpenVINO's wheel holds besides its CPU plugin and the reader of ONNX: 73 of 178 MB, 2026.4 on x86-64.
 _UNUSED_OF_OPENVINO = (
     "libopenvino_intel_gpu_plugin.so",

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading.base import LineReader
     from ocrhpi.values import Pixels, TextLine
 
-__all__ = ["open_whole"]
-
 
 class FullRuntimeRecognizer:
     """A `ocrhpi.edge.recognizer.Recognizer` with any backend of ocrhpi.

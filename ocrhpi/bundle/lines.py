@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.calibration import CalibrationLine
     from ocrhpi.values import Pixels, TextLine
 
-__all__ = ["calibration_files"]
-
 
 def calibration_files(lines: Sequence[CalibrationLine], texts: Sequence[TextLine]) -> dict[str, bytes]:
     """Return the files of the calibration lines: their images as PNG, and their list.

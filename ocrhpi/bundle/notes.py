@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ocrhpi.bundle.targets import Target
     from ocrhpi.model import Model
 
-__all__ = ["extras_of", "instructions", "licence_notes", "requirements"]
-
 # As their wheels state them (License-Expression or License).
 _LICENCES = {
     "numpy": "BSD-3-Clause, with parts under other free licences; stated in its wheel",

@@ -14,8 +14,6 @@ from ocrhpi.values import Head
 if TYPE_CHECKING:
     from ocrhpi.model import Model
 
-__all__ = ["BundleOptions"]
-
 _FULL_PRECISION = "fp32"
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["check_output", "pack", "zipped"]
-
 _SUFFIX = ".zip"
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same files make the same bytes
 _REGULAR_FILE = 0o100644 << 16

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["DISTRIBUTION", "EXTRAS", "REQUIRES", "licence_text", "runner_name", "runner_wheel", "write_runner"]
-
 DISTRIBUTION = "ocrhpi-edge"
 REQUIRES = ("numpy>=1.24", "pillow>=10.1")
 EXTRAS = {"onnxruntime": "onnxruntime>=1.17", "openvino": "openvino>=2024.5", "arabic": "python-bidi>=0.5"}

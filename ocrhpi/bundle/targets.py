@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from ocrhpi.errors import OptionError, nearest
 
-__all__ = ["TARGETS", "Target", "target_of"]
-
 # pip takes a wheel for any of the tags it is given; glibc 2.28 is that of Debian 10, RHEL 8 and all that came later.
 _MANYLINUX = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_24", "manylinux_2_17", "manylinux2014")
 _BUCKETS = (320, 480, 640, 960, 1280, 1920, 3200)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["check_python", "collect_wheels"]
-
 _PYTHON = re.compile(r"3\.\d{1,2}")
 _MAX_REASON = 500
 

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.calibration import CalibrationLine
     from ocrhpi.values import TextLine
 
-__all__ = ["WrittenBundle", "write_bundle"]
-
 _ARTIFACT = "model.onnx"
 
 

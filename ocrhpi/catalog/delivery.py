@@ -13,17 +13,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.catalog.transfer import Downloader
 
-__all__ = [
-    "CONFIG",
-    "MODEL_FILES",
-    "NETWORKS",
-    "ONNX",
-    "PARAMETERS",
-    "DeliveredFile",
-    "Source",
-    "missing_from",
-]
-
 CONFIG = "inference.yml"
 NETWORKS = ("inference.json", "inference.pdmodel")
 """The network in the format of Paddle 3 and, for models exported earlier, of Paddle 2."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ocrhpi.errors import ModelError
 
-__all__ = ["FileAbsent", "SourceFailed"]
-
 
 class SourceFailed(ModelError, OSError):
     """One source cannot give a model or a file; the next source is asked. Never leaves this room.

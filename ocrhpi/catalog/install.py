@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ocrhpi.catalog.delivery import Source
     from ocrhpi.catalog.transfer import Downloader
 
-__all__ = ["hint", "install"]
-
 _log = logging.getLogger(__name__)
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["MANIFEST_FILE", "Manifest", "ManifestEntry", "read_complete"]
-
 MANIFEST_FILE = "ocrhpi_manifest.json"
 FORMAT = 1
 

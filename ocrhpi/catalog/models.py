@@ -19,8 +19,6 @@ from ocrhpi.errors import UnknownModel
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OfficialModel", "PublishedFigures", "official_model", "official_models"]
-
 
 @dataclass(frozen=True, slots=True)
 class PublishedFigures:

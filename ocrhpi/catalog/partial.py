@@ -11,8 +11,6 @@ from ocrhpi.data_files import read_bounded, read_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["PART_SUFFIX", "PartialFile", "ResumePoint"]
-
 PART_SUFFIX = ".part"
 
 

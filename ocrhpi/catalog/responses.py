@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.catalog.partial import ResumePoint
 
-__all__ = ["Body", "Interrupted", "RangeRefused", "announced_sha256", "connection_failure", "read_response"]
-
 _RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 _ABSENT = frozenset({404, 410})
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 200, 206, 416

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ocrhpi.catalog.delivery import Source
     from ocrhpi.catalog.transfer import Downloader
 
-__all__ = ["SOURCES_VARIABLE", "ArchiveHost", "FileHost", "choose_sources", "default_sources"]
-
 SOURCES_VARIABLE = "OCRHPI_MODEL_SOURCES"
 _HUGGING_FACE_VARIABLE = "HF_ENDPOINT"
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ocrhpi.catalog.delivery import Source
     from ocrhpi.catalog.transfer import Limits
 
-__all__ = ["fetch", "locate", "models_dir", "verify"]
-
 _FOLDER = "models"
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 

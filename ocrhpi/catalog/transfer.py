@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Downloader", "Limits"]
-
 _CHUNK_BYTES = 1 << 18
 _SMALL_CHUNK_BYTES = 1 << 10
 

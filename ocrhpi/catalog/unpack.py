@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-__all__ = ["UnpackLimits", "unpack_model"]
-
 _DEPTH_IN_TOP_DIRECTORY = 2
 
 

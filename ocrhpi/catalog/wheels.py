@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.catalog.transfer import Downloader
 
-__all__ = ["WHEEL_MODELS", "Member", "WheelIndex", "WheelModel", "split_vocabulary"]
-
 _KEYS_FILE = "ppocr_keys_v1.txt"
 _ONNX_VOCABULARY_KEY = "character"
 

@@ -7,8 +7,6 @@ import click
 from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.output import say
 
-__all__ = ["command"]
-
 
 @click.command("backends", help="Show which engines this machine has.")
 def command() -> None:  # noqa: D103 - click documents it

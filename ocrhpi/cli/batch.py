@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.store import Store
     from ocrhpi.reading_options import ReadingOptions
 
-__all__ = ["command"]
-
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _PROGRESS_DELAY_S = 2.0  # short runs show no bar
 

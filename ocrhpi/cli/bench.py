@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ocrhpi.bench.rows import Accuracy, BenchRow
     from ocrhpi.hpi_config import HpiConfig
 
-__all__ = ["command"]
-
 
 @click.command(
     "bench",

@@ -20,8 +20,6 @@ from ocrhpi.loader import find_model
 from ocrhpi.options import parse_options
 from ocrhpi.output import say
 
-__all__ = ["command"]
-
 _THIS_PYTHON = ".".join(platform.python_version_tuple()[:2])
 _DEFAULTS = {name: field.default for name, field in BundleOptions.model_fields.items()}
 
@@ -74,6 +72,7 @@ def write(
     dockerfile: bool,
     **options: Any,  # noqa: ANN401 - click's, checked by parse_options
 ) -> None:
+    """Write a bundle."""
     found = source_of(model, options)
     asked = parse_options(BundleOptions, options)
     target = target_of(asked.target)
@@ -100,6 +99,7 @@ def write(
 @click.option("--sha256", help="SHA-256 that the manifest must have.")
 @click.option("--rounds", type=int, default=3, show_default=True, help="How often lines are timed; 0: texts alone.")
 def verify(file: Path, threads: int | None, sha256: str | None, rounds: int) -> None:
+    """Verify a bundle on this machine."""
     verification = verify_bundle(file, threads=threads, sha256=sha256, rounds=rounds)
     say("\n".join(describe(verification)))
     if not verification.passed:
@@ -109,4 +109,5 @@ def verify(file: Path, threads: int | None, sha256: str | None, rounds: int) -> 
 @command.command("runner", help="Write the wheel ocrhpi-edge, which reads bundles on a device, into a folder.")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True)
 def runner(output: Path) -> None:
+    """Write the runner."""
     say(write_runner(output))

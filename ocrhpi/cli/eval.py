@@ -23,7 +23,8 @@ from ocrhpi.evaluation.dataset import load_dataset
 from ocrhpi.evaluation.metric import Metric, unwritable
 from ocrhpi.evaluation.report import Report, evaluate_backend
 from ocrhpi.files import write_atomically
-from ocrhpi.loader import find_model, normal_mode, open_predictor
+from ocrhpi.loader import find_model, open_predictor
+from ocrhpi.normal_mode import normal_mode
 from ocrhpi.output import say, say_json
 from ocrhpi.reading_options import reading_options
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import ModelSource
     from ocrhpi.predictor import Predictor
     from ocrhpi.reading_options import ReadingOptions
-
-__all__ = ["command"]
 
 HIGH_PERFORMANCE = "high-performance"
 _PROGRESS_DELAY_S = 2.0  # short runs show no bar

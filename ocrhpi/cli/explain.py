@@ -11,8 +11,6 @@ from ocrhpi.display.table import tuning_evidence, tuning_json
 from ocrhpi.output import say_json
 from ocrhpi.tuning.cache import read_tuning
 
-__all__ = ["command"]
-
 
 @click.command(
     "explain",

@@ -13,8 +13,6 @@ from ocrhpi.export.heads import HEADS
 from ocrhpi.loader import find_model
 from ocrhpi.output import say
 
-__all__ = ["command"]
-
 
 @click.command("export", help="Export MODEL (official name, folder or ONNX file) to ONNX and verify it.")
 @click.argument("model")

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.quantization.plan import Lowered, PrecisionPlan
 
-__all__ = ["command"]
-
 
 @click.command(
     "lower",

@@ -9,8 +9,6 @@ from ocrhpi.catalog.wheels import WHEEL_MODELS
 from ocrhpi.errors import ModelNotFound
 from ocrhpi.output import say
 
-__all__ = ["command"]
-
 
 @click.group("models", help="List, fetch and locate official models.")
 def command() -> None:  # noqa: D103 - click documents it
@@ -19,6 +17,7 @@ def command() -> None:  # noqa: D103 - click documents it
 
 @command.command("list", help="Show all official text recognition models.")
 def list_models() -> None:
+    """List the official models."""
     models = official_models()
     width = max(len(name) for name in models)
     say(f"{'model':<{width}}  accuracy %  storage MB  cached  package index")
@@ -35,12 +34,14 @@ def list_models() -> None:
 @click.option("--source", "sources", multiple=True, help="Where to fetch from; may be repeated, tried in this order.")
 @click.option("--quiet", is_flag=True, help="No progress bars.")
 def pull(name: str, *, sources: tuple[str, ...], quiet: bool) -> None:
+    """Fetch a model."""
     say(fetch(name, sources=sources or None, quiet=quiet))
 
 
 @command.command("path", help="Print the folder of a model in the cache.")
 @click.argument("name")
 def path(name: str) -> None:
+    """Print where a model is."""
     directory = locate(name)
     if directory is None:
         raise ModelNotFound(name, f"a complete copy in the cache; fetch it with: ocrhpi models pull {name}")

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.model.source import ModelSource
 
-__all__ = ["model_facts", "option", "source_of", "switch"]
-
 _FACTS = ("model_name", "character_dict_path", "use_space_char", "rec_image_shape", "right_to_left")
 
 

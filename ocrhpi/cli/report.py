@@ -12,8 +12,6 @@ from ocrhpi.report.changes import as_text
 from ocrhpi.report.compare import compare
 from ocrhpi.report.files import read_rows, write_report
 
-__all__ = ["command"]
-
 
 @click.command(
     "report",

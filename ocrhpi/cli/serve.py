@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.reading_options import ReadingOptions
 
-__all__ = ["command"]
-
 _DEFAULTS = ServingOptions()
 
 

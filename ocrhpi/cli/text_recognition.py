@@ -14,8 +14,6 @@ from ocrhpi.text_recognition import DEFAULT_MODEL_NAME, TextRecognition
 if TYPE_CHECKING:
     from ocrhpi.results import TextRecResult
 
-__all__ = ["command"]
-
 _PROGRESS_DELAY_S = 2.0  # short runs show no bar
 
 

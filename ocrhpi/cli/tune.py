@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.cache import Tuning
 
-__all__ = ["command"]
-
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["beside_the_cpu", "decimal", "percent", "plain", "times", "wrapped"]
-
 _TEN = 10
 _BETWEEN_PARTS = re.compile(r"(?<=[,;:]) | (?=\()")
 

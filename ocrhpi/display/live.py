@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.tuning.progress import OnProgress, Step
 
-__all__ = ["watching"]
-
 _log = logging.getLogger("ocrhpi")
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ocrhpi.display.summary import Figures
     from ocrhpi.tuning.cache import Tuning
 
-__all__ = ["changed_texts", "conclusion", "legend", "origin", "read_again", "refused", "remarks", "title", "what_runs"]
-
 _FINGERPRINT = 16  # characters that tell models apart, as in the names of files
 
 

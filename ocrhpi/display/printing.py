@@ -11,8 +11,6 @@ from rich.console import Console
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["print_view"]
-
 
 def print_view(view: RenderableType) -> None:
     """Print to stdout, as wide as the terminal; 80 columns where there is none, or what ``COLUMNS`` says."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocrhpi.display.summary import Figures
     from ocrhpi.tuning.objective import Objective
 
-__all__ = ["rows_table"]
-
 _GAP = 2
 _MIN_NAME = 24
 _MIN_NAME_SHARE = 4  # a quarter of the terminal

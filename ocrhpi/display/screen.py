@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.tuning.progress import Step
 
-__all__ = ["Screen"]
-
 # The countdown is drawn by a thread of this process while candidates are timed: rarely, so that it costs them nothing.
 _COUNTDOWN_PER_S = 1.0
 _MIN_PAUSE_S = 0.1

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.rows import Row
     from ocrhpi.tuning.statistic import Ratio
 
-__all__ = ["Figures", "figures_of", "lines_read", "part_of_key"]
-
 _RANK = {"measured": 0, "rejected": 1, "skipped": 2}
 
 

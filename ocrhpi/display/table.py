@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from ocrhpi.display.summary import Figures
     from ocrhpi.tuning.cache import Tuning
 
-__all__ = ["tuning_evidence", "tuning_json", "tuning_table"]
-
 
 def tuning_table(tuning: Tuning, path: Path | str | None = None) -> RenderableType:
     """Return the table of a tuning, and below it what the choice was made by.

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.edge.reader import EdgeReader
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status: 1 if an image, or anything at all, could not be read right."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.edge.store import Store
 
-__all__ = ["Artifact", "Bundle", "CalibrationEntry"]
-
 
 @dataclass(frozen=True, slots=True)
 class Artifact:

@@ -12,8 +12,6 @@ from ocrhpi.values import LARGEST_SIZE, InputSpec
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["CALIBRATION", "CONFIG", "VOCABULARY", "BundleConfig"]
-
 Kind = TypeVar("Kind")
 
 CONFIG = "config.json"

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ocrhpi.edge.bundle import Artifact
     from ocrhpi.values import Probabilities, Tensor, Widths
 
-__all__ = ["ENGINES", "EdgeEngine", "open_engine"]
-
 ENGINES = {
     "onnxruntime": "ocrhpi.edge.onnxruntime_:OnnxRuntimeEngine",
     "openvino": "ocrhpi.edge.openvino_:OpenVinoEngine",

@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 from ocrhpi.data_files import read_json
 from ocrhpi.errors import BundleError
 
-__all__ = ["Fields"]
-
 Kind = TypeVar("Kind")
 
 

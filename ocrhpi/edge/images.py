@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Pixels
 
-__all__ = ["MAX_PIXELS", "ImageInput", "read_image"]
-
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | npt.NDArray[Any] | PIL.Image.Image"
 """A path, an encoded image, a BGR array or a PIL image."""
 

@@ -12,8 +12,6 @@ from ocrhpi.errors import BundleError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "MANIFEST", "FileEntry", "Manifest", "is_plain_name"]
-
 MANIFEST = "manifest.json"
 """The one file of a bundle that stands in no list."""
 

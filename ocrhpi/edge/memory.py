@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["return_freed_memory"]
-
 
 def return_freed_memory() -> None:
     """Give pages that hold nothing any more back to the system, where the C library can: glibc.

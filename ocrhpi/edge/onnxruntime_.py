@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.edge.bundle import Artifact
 
-__all__ = ["OnnxRuntimeEngine"]
-
 _CPU = "CPUExecutionProvider"
 _FATAL = 4  # log severity; what is less comes as an exception, too
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.edge.bundle import Artifact
 
-__all__ = ["OpenVinoEngine"]
-
 _CACHE_MASKED, _CACHE_PLAIN = 2000, 1000  # docs/decisions/0006-openvino-memory.md
 _HINTS = {
     "fp32": "f32",

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ocrhpi.edge.recognizer import Recognizer
     from ocrhpi.values import TextLine
 
-__all__ = ["EdgeReader", "open_bundle", "reader_of"]
-
 _MAX_THREADS = 1024  # with more, engines hang
 _WHOLE_OCRHPI = "ocrhpi.bundle.full_runtime"  # not part of ocrhpi-edge
 

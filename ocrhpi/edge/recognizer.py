@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ocrhpi.recognition.batching import PlannedBatch
     from ocrhpi.values import Emissions, LineGeometry, Pixels, TextLine
 
-__all__ = ["EdgeRecognizer", "Recognizer"]
-
 _MANY_COLUMNS = 1280
 
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     Positions = npt.NDArray[np.intp]
     Fractions = npt.NDArray[np.float32]
 
-__all__ = ["resize"]
-
 _ONE = np.float32(1 << 11)
 
 

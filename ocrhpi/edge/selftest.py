@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ocrhpi.edge.reader import EdgeReader
     from ocrhpi.values import Pixels, TextLine
 
-__all__ = ["Change", "Speed", "Verification", "describe", "verify_bundle"]
-
 
 @dataclass(frozen=True, slots=True)
 class Change:

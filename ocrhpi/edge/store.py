@@ -14,8 +14,6 @@ from ocrhpi.errors import BundleError
 if TYPE_CHECKING:
     from zipfile import ZipInfo
 
-__all__ = ["FolderStore", "Store", "ZipStore", "open_store"]
-
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILES = 10_000
 _ENCRYPTED = 0x1

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import InputSpec, LineGeometry, Pixels, Tensor
 
-__all__ = ["to_tensor"]
-
 _WEIGHTS = np.array([3735, 19235, 9798], np.int32)  # of blue, green and red
 
 

@@ -15,8 +15,6 @@ from ocrhpi.values import LineImage, UnreadableLine
 if TYPE_CHECKING:
     from ocrhpi.recognition.labels import Label
 
-__all__ = ["Dataset", "load_dataset"]
-
 
 @dataclass(frozen=True, slots=True)
 class Dataset:

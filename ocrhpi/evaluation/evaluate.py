@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ocrhpi.evaluation.metric import Metric
     from ocrhpi.predictor import Predictor
 
-__all__ = ["Difference", "Evaluation", "evaluate"]
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:

@@ -12,8 +12,6 @@ from ocrhpi.tuning.gate import can_write
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-__all__ = ["Metric", "Unwritable", "unwritable"]
-
 _KEPT = frozenset(string.digits + string.ascii_letters)
 _EPSILON = 1e-5  # PaddleOCR's guard against a division by zero; part of every figure that it prints
 

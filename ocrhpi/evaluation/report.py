@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocrhpi.evaluation.metric import Metric, Unwritable
     from ocrhpi.predictor import Predictor
 
-__all__ = ["BackendRow", "Opener", "Report", "evaluate_backend"]
-
 Opener: TypeAlias = "Callable[[], Predictor]"
 """Loads a backend; what it returns is closed by its taker."""
 

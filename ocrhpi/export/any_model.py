@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.model import ModelFiles
 
-__all__ = ["convert_any", "files_digest"]
-
 _DIGITS = 16
 
 

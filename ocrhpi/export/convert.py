@@ -18,8 +18,6 @@ from ocrhpi.parameters import check_parameters
 if TYPE_CHECKING:
     from ocrhpi.model import Model, ModelFiles
 
-__all__ = ["OPSET", "convert_files", "convert_paddle"]
-
 OPSET = 17
 """First opset with LayerNormalization as one node; HardSwish needs 14."""
 

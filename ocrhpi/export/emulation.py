@@ -17,8 +17,6 @@ from ocrhpi.export.precisions import MOVES, SIZES, constants_of, element_types
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["emulate_half"]
-
 _EXACT = MOVES | SIZES | {"Cast", "Constant"}
 
 

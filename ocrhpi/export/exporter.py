@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Emissions
 
-__all__ = ["EXPORTER_VERSION", "PRECISIONS", "GraphForm", "can_export", "export_model", "write_export"]
-
 EXPORTER_VERSION = 4
 """Part of the key of cached exports; to be raised with every change of the graphs that the exporter makes."""
 

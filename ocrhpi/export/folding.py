@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from onnx import ModelProto, NodeProto
 
-__all__ = ["fold_scales"]
-
 
 def fold_scales(model: ModelProto) -> ModelProto:
     """Fold each ``Mul`` and ``Add`` by one constant, or one a channel, into the convolution before it, in place."""

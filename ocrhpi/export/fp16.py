@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto, NodeProto
 
-__all__ = ["to_half"]
-
 
 def to_half(model: ModelProto, single_operators: Collection[str] = ()) -> ModelProto:
     """Turn a graph of any form into its mixed-precision form, in place; one that is already is left as it is.

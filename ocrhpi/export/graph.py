@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from onnx import ModelProto, NodeProto
 
-__all__ = ["GraphEditor", "attribute"]
-
 
 _AXES_ARE_AN_INPUT = {"ReduceSum": 13}
 _AXES_OF_MOST_ARE_AN_INPUT = 18

@@ -16,8 +16,6 @@ from ocrhpi.values import Head
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["HEADS", "add_head"]
-
 HEADS: tuple[Head, ...] = get_args(Head)
 
 

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ApartFailed", "run_apart", "telling_line"]
-
 # The answer is one JSON line on the child's real stdout; whatever libraries print goes to stderr.
 # The parent's module search path lets the child find the same packages and plug-ins.
 _FRAME = """

@@ -34,8 +34,6 @@ from ocrhpi.export.widths import WidthProbe, Widths
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-__all__ = ["UnknownGraph", "mask_widths"]
-
 # exp(score - 1e4) is exactly zero beside any real score, in float32 and in float16.
 _NEVER = -1e4
 

@@ -10,8 +10,6 @@ from ocrhpi.errors import BackendUnavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["CONVERTER_MODULES", "EXPORT_MODULES", "missing_modules", "require_modules"]
-
 EXPORT_MODULES = ("onnx", "onnxslim", "onnxruntime")
 """What every export needs."""
 

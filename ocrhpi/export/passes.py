@@ -19,22 +19,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.model import Model
 
-__all__ = [
-    "CONTENTS_NAME",
-    "FP32_TENSORS_KEY",
-    "INDICES_NAME",
-    "INPUT_NAME",
-    "PIXELS_NAME",
-    "PROBABILITIES_NAME",
-    "PROBS_NAME",
-    "STEPS_NAME",
-    "WIDTHS_NAME",
-    "mend_scalar_concats",
-    "name_interface",
-    "set_metadata",
-    "simplify",
-]
-
 INPUT_NAME = "x"
 PIXELS_NAME = "pixels"
 CONTENTS_NAME = "contents"

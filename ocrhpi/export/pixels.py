@@ -17,8 +17,6 @@ from ocrhpi.export.passes import CONTENTS_NAME, INPUT_NAME, PIXELS_NAME
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["take_pixels"]
-
 _WIDTH_AXIS = 2  # of (N, H, W, 3)
 
 

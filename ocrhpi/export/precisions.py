@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from onnx import ModelProto, NodeProto
 
-__all__ = ["MOVES", "SIZES", "Precision", "constants_of", "element_types", "plan_precisions"]
-
 _MATRIX = frozenset({"AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul"})
 _ELEMENTWISE = frozenset(
     {"Abs", "Add", "Clip", "Div", "Elu", "Erf", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Min", "Mul"}

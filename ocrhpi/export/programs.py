@@ -9,8 +9,6 @@ from typing import Any
 
 from ocrhpi.files import temporary_folder
 
-__all__ = ["mend_before_parsing", "mend_scales"]
-
 _KIND, _ATTRIBUTES, _NAME, _VALUE, _ITEMS = "#", "A", "N", "AT", "D"
 _ARRAY, _DOUBLE, _FLOAT = "0.a_array", "0.a_f64", "0.a_f32"
 

@@ -32,16 +32,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, InputSpec, LineGeometry, NetworkInput, Pixels, Probabilities, Tensor, Widths
 
-__all__ = [
-    "HALF_MARGIN",
-    "HALF_PROBABILITY_TOLERANCE",
-    "PROBABILITY_TOLERANCE",
-    "half_problem",
-    "read_reference",
-    "verify_equal",
-    "verify_half",
-]
-
 PROBABILITY_TOLERANCE = 1e-3
 """Largest difference of a top-1 probability; conversion alone makes up to 6e-4 on the deepest official model."""
 

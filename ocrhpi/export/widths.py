@@ -12,8 +12,6 @@ from ocrhpi.export.passes import INPUT_NAME
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-__all__ = ["PROBE_WIDTHS", "WidthProbe", "Widths"]
-
 Widths: TypeAlias = tuple[int, ...]
 """The size of one axis at each of the probe widths; equal tuples mean equal functions of the input width."""
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.hpi_config import HpiConfig
 
-__all__ = ["LineRecognizer", "recognize"]
-
 _BLOCK_ROWS = 1024
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.cache import Tuning
 
-__all__ = ["Node", "Share", "connect", "import_ray", "live_nodes", "share_out", "winners_of"]
-
 _log = logging.getLogger("ocrhpi")
 
 _CONNECT_S = 10.0

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.cache import Tuning
 
-__all__ = ["RayPool"]
-
 _RETRIES = 2  # as `ocrhpi.batch.local_pool.LocalPool`: a shard that kills three actors is at fault itself
 
 

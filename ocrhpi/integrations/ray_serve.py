@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.reading_options import ReadingOptions
 
-__all__ = ["RayMetrics", "application", "serve_on_ray"]
-
 _NAME = "ocrhpi"
 
 

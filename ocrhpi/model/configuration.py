@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Configuration", "read_configuration"]
-
 _DECODERS = ("CTCLabelDecode", "DistillationCTCLabelDecode")
 _RESIZING = ("RecResizeImg", "SVTRRecResizeImg")
 _IMAGE_OPERATORS = ("DecodeImage", *_RESIZING, "NormalizeImage")

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ocrhpi.graph_facts import GraphFacts
     from ocrhpi.model.configuration import Configuration
 
-__all__ = ["CONFIG_NAME", "ONNX_NAME", "load_model"]
-
 CONFIG_NAME = "inference.yml"
 PARAMETERS_NAME = "inference.pdiparams"
 GRAPH_NAMES = ("inference.json", "inference.pdmodel")  # as Paddle itself: PIR wins where both are present

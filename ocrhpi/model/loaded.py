@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import InputSpec
 
-__all__ = ["Model", "ModelFiles"]
-
 
 @dataclass(frozen=True)
 class ModelFiles:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["file_name"]
-
 _UNFIT = re.compile(r"[^\w.+-]", re.ASCII)
 _LONGEST = 100
 _DIGEST = 12

@@ -12,8 +12,6 @@ from ocrhpi.errors import OptionError
 from ocrhpi.options import Options, PathText
 from ocrhpi.values import LARGEST_SIZE
 
-__all__ = ["ModelSource"]
-
 _SIZES = 3
 Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]
 

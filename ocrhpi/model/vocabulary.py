@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["fit_classes", "is_right_to_left", "read_dictionary"]
-
 _RIGHT_TO_LEFT = ("R", "AL")  # bidirectional classes of Hebrew and of Arabic letters (UAX #9)
 _SHARE = 5  # one letter of so many; vocabularies of other scripts hold none, those of these more than a third
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.base import Backend
     from ocrhpi.values import Emissions, Tensor
 
-__all__ = ["Effect", "Reference"]
-
 
 @dataclass(frozen=True)
 class Effect:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ocrhpi.quantization.plan import Lowered, PrecisionPlan
     from ocrhpi.quantization.statistics import LayerStatistics
 
-__all__ = ["apply_plan", "lowered_model", "save_lowered"]
-
 _BETWEEN_PAIRS = frozenset({"onnxruntime"})
 """Backends that compute a layer in INT8 only if its output is in INT8, too; others lose by that."""
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from onnx import ModelProto, NodeProto
 
-__all__ = ["Layer", "find_layers", "kept_tensors"]
-
 _OPERATORS = frozenset({"Conv", "Gemm", "MatMul"})
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import InputSpec, Pixels, Tensor
 
-__all__ = ["line_tensors"]
-
 _BATCH = 8  # lines of base width
 
 

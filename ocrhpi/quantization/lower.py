@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ocrhpi.quantization.statistics import LayerStatistics
     from ocrhpi.values import Pixels
 
-__all__ = ["QUICK_LINES", "make_plan"]
-
 QUICK_LINES = 64
 """Of the lines, so many of the first ones stand for all where layers are measured, and where one is lowered alone."""
 

@@ -17,8 +17,6 @@ from ocrhpi.yaml_files import read_yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FORMAT", "LOWERED", "LayerReport", "Lowered", "PrecisionPlan", "Step", "read_plan", "write_plan"]
-
 FORMAT: Final = "ocrhpi-precision-plan-1"
 
 Lowered: TypeAlias = Literal["bf16-selective", "int8", "int8-selective"]

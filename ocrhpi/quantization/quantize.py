@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.quantization.statistics import LayerStatistics
 
-__all__ = ["MIN_OPSET", "opset_of", "quantization", "quantize"]
-
 _LEVELS = 255
 _LARGEST = 127
 

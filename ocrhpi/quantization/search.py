@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocrhpi.quantization.effect import Effect
     from ocrhpi.quantization.layers import Layer
 
-__all__ = ["MIN_LOWERED", "Found", "Measure", "Tried", "merge", "search"]
-
 MIN_LOWERED = 0.5
 """At least this share of the work that can be lowered is lowered, whatever that does to the texts: with less of it, a
 plan is hardly quicker than FP32. Whether its texts will do is for the gate to say."""

@@ -22,16 +22,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Tensor
 
-__all__ = [
-    "LayerStatistics",
-    "Range",
-    "least_error_range",
-    "measure_layers",
-    "read_statistics",
-    "statistics_digest",
-    "write_statistics",
-]
-
 Range: TypeAlias = tuple[float, float]
 """Least and largest value of a tensor."""
 

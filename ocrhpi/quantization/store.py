@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ocrhpi.model import Model
     from ocrhpi.quantization.plan import Lowered, PrecisionPlan
 
-__all__ = ["PLANNER_VERSION", "cache_path", "find_plan", "key_of"]
-
 PLANNER_VERSION = 1
 """Part of the key of plans; to be raised with every change of how they are found."""
 

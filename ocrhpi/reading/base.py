@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import TextLine
 
-__all__ = ["LineReader", "Shapes"]
-
 _log = logging.getLogger("ocrhpi")
 
 

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     Request: TypeAlias = tuple[NetworkInput, Widths | None, Contents | None]
     """Arguments of ``backend.run``."""
 
-__all__ = ["EngineReader"]
-
 
 class EngineReader(LineReader):
     """Reads with one engine.

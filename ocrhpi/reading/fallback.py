@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import LineImage, TextLine
 
-__all__ = ["FallbackReader", "Source"]
-
 _log = logging.getLogger("ocrhpi")
 
 Source = tuple[str, "Callable[[], LineReader]"]

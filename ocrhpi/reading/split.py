@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import LineImage, TextLine
 
-__all__ = ["SplitReader"]
-
 
 class SplitReader(LineReader):
     """Reads lines up to a width with one reader and the wider ones with another.

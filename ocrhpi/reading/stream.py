@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.reading.base import LineReader
 
-__all__ = ["WINDOW_BYTES", "lines_ahead", "read_stream", "windows"]
-
 WINDOW_BYTES = 64 << 20
 """Decoded pixels that are held at once: some 1,400 lines of 320 x 48, or a few dozen photographs."""
 

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["CALL_COST", "DEVICE_CALL_COST", "PlannedBatch", "most_rows", "plan_batches", "shapes_of", "width_ladder"]
-
 CALL_COST = 64
 """What one more call of an engine costs on a CPU, in columns that it could compute meanwhile: 1.3 ms, where a batch of
 8 x 320 columns takes 48 to 55 (OpenVINO, PP-OCRv4_mobile_rec, two cores)."""

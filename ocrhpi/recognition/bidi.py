@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ocrhpi.values import TextLine
 
-__all__ = ["to_reading_order"]
-
 
 def to_reading_order(line: TextLine) -> TextLine:
     """Turn the right-to-left runs of the text around, by the Unicode bidirectional algorithm (UAX #9), as PaddleX does.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Probabilities
 
-__all__ = ["BLANK", "CtcDecoder"]
-
 BLANK = 0
 
 

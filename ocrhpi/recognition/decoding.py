@@ -30,17 +30,6 @@ if TYPE_CHECKING:
     from ocrhpi.recognition.headers import ImageFormat
     from ocrhpi.values import Pixels
 
-__all__ = [
-    "PILLOW_FAULTS",
-    "check_encoded",
-    "check_pixel_count",
-    "decode_image",
-    "is_pil_image",
-    "on_contrasting_ground",
-    "pixels_from_array",
-    "pixels_from_pil",
-]
-
 PILLOW_FAULTS = (
     # What Pillow's readers raise on damaged data. Warning: a user may have turned warnings into errors.
     OSError,

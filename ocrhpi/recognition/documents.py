@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Pixels
 
-__all__ = ["pdf_pages", "tiff_pages"]
-
 _MIN_PDF_SCALE = 0.5
 _ENDS_BYTES = 1 << 20  # a PDF says near its beginning or its end whether it is encrypted
 

@@ -10,8 +10,6 @@ from ocrhpi.values import LineGeometry
 if TYPE_CHECKING:
     from ocrhpi.values import InputSpec, LineImage
 
-__all__ = ["geometry_of", "line_geometry", "text_fraction", "unpadded_geometry"]
-
 
 def geometry_of(line: LineImage, spec: InputSpec) -> LineGeometry:
     """Return the widths of a line: the exact ones, or those with the padding of the batch it is said to be in.

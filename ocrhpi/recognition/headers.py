@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HEAD_BYTES", "ImageFormat", "is_pdf", "is_tiff", "may_be_turned", "sniff", "transparent_colour"]
-
 HEAD_BYTES = 1024
 """How many bytes `sniff`, `is_pdf` and `is_tiff` want to see; a PDF may begin anywhere in them."""
 

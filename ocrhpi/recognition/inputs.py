@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Pixels
 
-__all__ = ["DEFAULT_LIMITS", "SUFFIXES", "Input", "Limits", "read_lines"]
-
 Input: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | npt.NDArray[Any] | PIL.Image.Image"
     " | Sequence[Input] | Iterator[Input]"

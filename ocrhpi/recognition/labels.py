@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Label", "find_image", "read_labels"]
-
 _SHOWN = 80  # characters of a malformed line in a message
 
 

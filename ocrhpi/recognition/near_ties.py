@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Emissions, NearTies
 
-__all__ = ["SURE", "text_margins"]
-
 SURE = 1.0
 """Margin of a line of which no near-tie gives another text."""
 

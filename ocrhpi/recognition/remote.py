@@ -12,8 +12,6 @@ from ocrhpi.errors import UnreadableInput
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["download", "is_url"]
-
 _CHUNK_BYTES = 1 << 16
 
 

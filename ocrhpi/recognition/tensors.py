@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import InputSpec, LineGeometry, PixelBatch, Pixels, Tensor
 
-__all__ = ["to_pixels", "to_tensor"]
-
 # (v / 255 - 0.5) / 0.5 in float32 for each of the 256 pixel values: one look-up gives the same bits as the
 # three operations on the whole image, and is faster.
 _NORMALISED = ((np.arange(256, dtype=np.float32) / 255 - np.float32(0.5)) / np.float32(0.5))[None]

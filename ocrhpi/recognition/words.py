@@ -10,8 +10,6 @@ from ocrhpi.values import WordBoxes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["word_boxes"]
-
 _IDEOGRAPHS = ("\u4e00", "\u9fff")
 _ALPHANUMERIC = re.compile("[a-zA-Z0-9]")
 _DIGIT = re.compile("[0-9]")

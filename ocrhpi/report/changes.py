@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.report.compare import Change, Comparison, Measure
 
-__all__ = ["as_text"]
-
 _VERDICTS = {"faster": "faster", "slower": "SLOWER", "none": NO_DIFFERENCE, "open": "too few rounds to tell"}
 
 

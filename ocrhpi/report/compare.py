@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ocrhpi.bench.rows import BenchRow, Mode
     from ocrhpi.report.summary import ModelFigures, Verdict
 
-__all__ = ["Change", "Comparison", "Measure", "compare", "unpaired_ratio"]
-
 _RESAMPLES = 2000
 _ENDS = (2.5, 97.5)
 

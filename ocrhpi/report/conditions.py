@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from ocrhpi.bench.rows import BenchRow
     from ocrhpi.report.summary import ModelFigures
 
-__all__ = ["Conditions", "conditions_of", "machine_words", "version_words"]
-
 
 @dataclass(frozen=True)
 class Conditions:

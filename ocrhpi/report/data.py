@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.rows import GateResult
     from ocrhpi.tuning.statistic import Ratio
 
-__all__ = ["REPORT_FORMAT", "as_csv", "as_values"]
-
 REPORT_FORMAT: Final = "ocrhpi-report-2"
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -22,8 +22,6 @@ from ocrhpi.report.summary import figures_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["read_rows", "write_report"]
-
 _REPORT = "report"
 
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.rows import GateResult
     from ocrhpi.tuning.statistic import Ratio
 
-__all__ = ["MISSING", "NO_DIFFERENCE", "accuracy", "either", "equal_texts", "gain", "interval", "number", "speed"]
-
 MISSING = "-"
 
 NO_DIFFERENCE = "no difference beyond noise"

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocrhpi.report.conditions import Conditions
     from ocrhpi.report.summary import ModelFigures
 
-__all__ = ["as_markdown", "escaped", "markdown_table", "notes_of"]
-
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![^\W_])_|_(?![^\W_])")  # a single _ within a word is none
 _RANDOM, _UNSTABLE = "†", "‡"
 

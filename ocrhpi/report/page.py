@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from ocrhpi.report.summary import ModelFigures
     from ocrhpi.tuning.statistic import Ratio
 
-__all__ = ["as_page"]
-
 _SHORT = {"plain": "plain", "onednn": "oneDNN", "gpu": "GPU", "onnx": "ONNX", HIGH_PERFORMANCE: "high-perf."}
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ocrhpi.bench.rows import Mode
     from ocrhpi.report.summary import ModelFigures
 
-__all__ = ["HEIGHT", "WIDTH", "Axis", "Label", "Mark", "Plot", "plot_of"]
-
 WIDTH, HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 16, 56
 _ROOM = 1.25  # beyond the smallest and the largest value

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.rows import GateResult
     from ocrhpi.tuning.statistic import Ratio
 
-__all__ = ["HIGH_PERFORMANCE", "ModeFigures", "ModelFigures", "Verdict", "figures_of", "verdict"]
-
 HIGH_PERFORMANCE: Mode = "high-performance"
 
 Verdict: TypeAlias = Literal["faster", "slower", "none", "open"]

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ocrhpi.serving.options import ServingOptions
     from ocrhpi.serving.schema import InferResult
 
-__all__ = ["INFER_ROUTE", "create_app"]
-
 INFER_ROUTE = "/text-recognition"
 _ROUTES = frozenset({INFER_ROUTE, "/health", "/health/ready", "/metrics", "/docs", "/openapi.json"})
 _CLIENT_GONE = 499  # as nginx has it; nobody sees it but the metrics

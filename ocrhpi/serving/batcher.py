@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ocrhpi.serving.options import ServingOptions
     from ocrhpi.values import LineImage, TextLine
 
-__all__ = ["Batcher", "Places"]
-
 # One batch is in the engine; a second one, if it is full, is prepared and decoded beside it.
 _BATCHES_AT_ONCE = 2
 _MIN_BATCH_LINES = 16

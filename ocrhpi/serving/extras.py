@@ -6,8 +6,6 @@ from importlib.util import find_spec
 
 from ocrhpi.errors import MissingExtra
 
-__all__ = ["require"]
-
 _MODULES = {
     "serve": ("fastapi", "prometheus_client", "uvicorn"),
     "ray": ("ray", "fastapi", "prometheus_client", "uvicorn"),

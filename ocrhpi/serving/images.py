@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ocrhpi.serving.schema import DataInfo, InferRequest
     from ocrhpi.values import LineImage
 
-__all__ = ["RequestFile", "read_files"]
-
 _PDF, _IMAGE = 0, 1  # fileType of PaddleX
 _UNREADABLE = 422
 

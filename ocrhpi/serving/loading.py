@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from ocrhpi.serving.options import ServingOptions
     from ocrhpi.tuning.progress import OnProgress
 
-__all__ = ["open_model"]
-
 
 def open_model(
     served: ReadingOptions, options: ServingOptions, on_progress: OnProgress = lambda _: None

@@ -10,8 +10,6 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 if TYPE_CHECKING:
     from ocrhpi.backends.base import Effective
 
-__all__ = ["DESCRIPTIONS", "FILL_BUCKETS", "SECONDS_BUCKETS", "Metrics", "PrometheusMetrics"]
-
 SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 FILL_BUCKETS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ocrhpi.serving.metrics import Metrics
     from ocrhpi.serving.options import ServingOptions
 
-__all__ = ["BodyLimits", "RequestCounts"]
-
 _OTHER_ROUTE = "other"  # paths that do not exist are not worth a time series each
 _FAILED = 500
 

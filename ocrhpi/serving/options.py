@@ -8,8 +8,6 @@ from pydantic import Field
 
 from ocrhpi.options import Options
 
-__all__ = ["KEEP_ALIVE_S", "ServingOptions"]
-
 AtLeastOne = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 

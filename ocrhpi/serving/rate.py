@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["LineRate"]
-
 _WEIGHT = 0.1  # of the last batch: the memory is about ten batches
 _LONGEST_S = 600
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from ocrhpi.serving.schema import InferRequest
     from ocrhpi.values import TextLine
 
-__all__ = ["Recognizer"]
-
 _URL_THREADS = 4  # they wait for other servers, so they are apart from those that decode
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ocrhpi.errors import RequestRefused
     from ocrhpi.serving.schema import InferResult
 
-__all__ = ["error_response", "new_log_id", "refusal_response", "result_response"]
-
 _JSON = "application/json"
 
 

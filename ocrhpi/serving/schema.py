@@ -15,20 +15,6 @@ from pydantic.alias_generators import to_camel
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = [
-    "DataInfo",
-    "DocumentInfo",
-    "ErrorAnswer",
-    "ImageInfo",
-    "InferAnswer",
-    "InferRequest",
-    "InferResult",
-    "LineResult",
-    "PageInfo",
-    "PrunedResult",
-    "Words",
-]
-
 
 class _Shape(BaseModel):
     """Names are camel case in JSON, as PaddleX has them."""

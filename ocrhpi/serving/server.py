@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-__all__ = ["Server", "bind", "run", "url_of"]
-
 _STARTUP_FAILED = 3  # as uvicorn has it
 
 

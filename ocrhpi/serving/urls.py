@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.serving.options import ServingOptions
 
-__all__ = ["fetch", "is_public"]
-
 _MAX_REDIRECTS = 5
 _CHUNK_BYTES = 1 << 16
 _SHOWN_CHARACTERS = 200

@@ -37,20 +37,6 @@ if TYPE_CHECKING:
     from ocrhpi.candidate import ExecutionPlan
     from ocrhpi.model import Model
 
-__all__ = [
-    "FORMAT",
-    "Found",
-    "TunedModel",
-    "Tuning",
-    "cache_path",
-    "find",
-    "lock",
-    "read_tuning",
-    "rounded_rows",
-    "save",
-    "write_tuning",
-]
-
 FORMAT: Final = "ocrhpi-hpi-config-2"
 
 _log = logging.getLogger("ocrhpi")

@@ -27,16 +27,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import InputSpec, Pixels
 
-__all__ = [
-    "LABEL_FILES",
-    "MAX_LINES",
-    "MIN_LINES",
-    "CalibrationLine",
-    "CalibrationSet",
-    "calibration_digest",
-    "load_calibration",
-]
-
 MIN_LINES = 20
 """With fewer lines of the user's, the shipped ones are read too: equal text on a handful of lines says little."""
 

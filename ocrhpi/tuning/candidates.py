@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.objective import Goal
     from ocrhpi.values import InputSpec
 
-__all__ = ["Grid", "default_device", "list_candidates"]
-
 _LIKELY = 3
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.objective import Objective
     from ocrhpi.tuning.rows import Row
 
-__all__ = ["MARGIN", "MIN_ROUNDS", "Choice", "RelaxedResult", "choose"]
-
 MARGIN = 0.02
 """A gain of a smaller share than this is none: it is not worth leaving normal mode, or a simpler candidate."""
 

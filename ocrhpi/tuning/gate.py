@@ -13,19 +13,6 @@ from ocrhpi.tuning.statistic import paired_rate_interval
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-__all__ = [
-    "MIN_DECIDING",
-    "POLICIES_BY_STRICTNESS",
-    "KnownLine",
-    "ReadLine",
-    "can_write",
-    "compare",
-    "failure",
-    "known_lines",
-    "next_policy_of",
-    "passes",
-]
-
 POLICIES_BY_STRICTNESS = ("identical", "no-loss")
 """The policies that take no number, the strictest first."""
 

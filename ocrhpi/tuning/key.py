@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.tuning.objective import Objective
 
-__all__ = ["TUNING_VERSION", "differences", "key_of"]
-
 TUNING_VERSION = 4
 """Part of the key; to be raised with every change of how candidates are made, read, timed or chosen."""
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.objective import Objective
     from ocrhpi.tuning.rows import Row
 
-__all__ = ["measure"]
-
 
 def measure(
     model: Model,

@@ -9,8 +9,6 @@ from pydantic import AfterValidator, Field
 
 from ocrhpi.options import Options, Threads
 
-__all__ = ["Accuracy", "Goal", "Objective", "character_error_limit"]
-
 Goal: TypeAlias = Literal["throughput", "latency"]
 """``throughput``: lines per second, all lines in one call. ``latency``: milliseconds per line, one line a call."""
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.model import Model
 
-__all__ = ["Plans"]
-
 
 class Plans:
     """The plans of a model, each looked for once.

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 
 from ocrhpi.tuning.choose import MIN_ROUNDS
 
-__all__ = ["QUICK", "THOROUGH", "Budget", "Effort", "OnProgress", "Step"]
-
 
 @dataclass(frozen=True)
 class Step:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.progress import Budget, Effort, OnProgress
     from ocrhpi.values import Pixels
 
-__all__ = ["Rounds"]
-
 _FIRST_GATE = 32  # lines that a candidate reads before it is timed; the others follow if it is worth it
 _FAR_BEHIND = 1.5
 _HOPELESS = 3.0  # times as slow: more than another precision of the same engine gains

@@ -9,8 +9,6 @@ from pydantic import Field
 from ocrhpi.candidate import ExecutionPlan
 from ocrhpi.options import Options
 
-__all__ = ["PROMISED_LINES", "Change", "GateResult", "Outcome", "Passing", "Row"]
-
 PROMISED_LINES = 5000
 """Lines of a stream over which the cost of meeting shapes for the first time is spread in a row's speed."""
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Ratio", "paired_rate_interval", "paired_ratio"]
-
 _RESAMPLES = 2000
 _LOW, _HIGH = 2.5, 97.5
 

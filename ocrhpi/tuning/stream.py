@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import Pixels
 
-__all__ = ["LONGEST", "NARROWER", "SHORTEST", "WIDER", "LineStream", "recurring_widths", "stretched"]
-
 NARROWER, WIDER = 0.8, 1.25
 """Lines are stretched in width by a random factor between these."""
 

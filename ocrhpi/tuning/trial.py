@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ocrhpi.tuning.objective import Goal
     from ocrhpi.tuning.rows import GateResult, Passing
 
-__all__ = ["SCORE_TOLERANCE", "Job", "Rejected", "Trial"]
-
 SCORE_TOLERANCE = 2e-3
 """Largest difference of a line's score that FP32 arithmetic explains. The engines differ by up to 1e-4 on real lines,
 conversion makes up to 6e-4 on the deepest official model; BF16 differs by about 1e-2."""

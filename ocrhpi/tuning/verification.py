@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.tuning.gate import ReadLine
 
-__all__ = ["MAX_MARGIN", "MIN_MARGIN", "best_verified", "largest_change", "threshold_of"]
-
 MIN_MARGIN = 0.2
 """Least threshold: of lines that changed, few may be among the calibration lines, and none of the doubtful ones."""
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading.base import LineReader
     from ocrhpi.tuning.stream import LineStream
 
-__all__ = ["Session", "main"]
-
 _SETUPS: TypeAdapter[ExecutionPlan] = TypeAdapter(ExecutionPlan)
 
 

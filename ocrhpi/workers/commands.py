@@ -11,8 +11,6 @@ from typing import TextIO
 
 from ocrhpi.files import disk_fault
 
-__all__ = ["peak_memory_mib", "serve", "serve_commands"]
-
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _STATUS = "/proc/self/status"
 

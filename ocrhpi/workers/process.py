@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["WorkerProcess", "WorkerProcessFailed"]
-
 _CLOSE_S = 10.0
 # What comes from outside; the others, such as SIGSEGV, are faults of what runs there.
 _FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT")

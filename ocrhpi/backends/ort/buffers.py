@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.ort.names import OnnxRuntime, OrtValue, RunOptions, Session
 
-__all__ = ["DEVICE_TYPES", "FixedBuffers"]
-
 DEVICE_TYPES = {"cpu": "cpu", "gpu": "cuda"}
 """Kind of a device -> ONNX Runtime's name for its memory."""
 

@@ -20,19 +20,6 @@ from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
 if TYPE_CHECKING:
     from ocrhpi.backends.ort.names import OnnxRuntime
 
-__all__ = [
-    "CUDA_MODULE",
-    "RTX_MODULE",
-    "load_cuda",
-    "load_tensorrt",
-    "register_plugin",
-    "require_cuda",
-    "rtx_device",
-    "rtx_version",
-    "tensorrt_version",
-    "why_not_loaded",
-]
-
 CUDA_MODULE = "onnxruntime_ep_cuda"
 RTX_MODULE = "onnxruntime_ep_nv_tensorrt_rtx"
 _RTX_PACKAGES = ("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime-ep-nv-tensorrt-rtx-cu12")

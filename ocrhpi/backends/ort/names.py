@@ -4,22 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-__all__ = [
-    "CPU",
-    "CUDA",
-    "INSTALL",
-    "INSTALL_GPU",
-    "INSTALL_RTX",
-    "NAME",
-    "TENSORRT",
-    "Binding",
-    "OnnxRuntime",
-    "OrtValue",
-    "RunOptions",
-    "Session",
-    "SessionOptions",
-]
-
 NAME: Final = "onnxruntime"
 INSTALL: Final = "pip install 'ocrhpi[onnxruntime]'"
 INSTALL_GPU: Final = "pip install 'ocrhpi[onnxruntime-gpu]'"

@@ -12,8 +12,6 @@ from ocrhpi.options import Options, PathText, Threads
 if TYPE_CHECKING:
     from ocrhpi.backends.device import Device
 
-__all__ = ["GPU_PROVIDERS", "OnnxRuntimeOptions", "Provider", "check_together"]
-
 Provider: TypeAlias = Literal["cpu", "cuda", "tensorrt", "tensorrt-rtx"]
 """What runs the nodes: ONNX Runtime's own kernels on a CPU, CUDA's libraries, TensorRT, or TensorRT for RTX."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.ort.names import Session
 
-__all__ = ["RECORDING", "Placement", "assigned_nodes", "check_placement", "profiled_nodes"]
-
 Placement: TypeAlias = "Mapping[str, Counter[str]]"
 """Provider -> operator -> how many nodes of it the provider runs."""
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.ort.options import OnnxRuntimeOptions, Provider
     from ocrhpi.backends.ort.shapes import GraphInputs, Profile
 
-__all__ = ["cuda_options", "profiles_of", "rtx_options", "run_entries", "tensorrt_options"]
-
 _SEARCHES = {"default": "DEFAULT", "heuristic": "HEURISTIC", "exhaustive": "EXHAUSTIVE"}
 _GROWTHS = {"power_of_two": "kNextPowerOfTwo", "as_requested": "kSameAsRequested"}
 _NO_GRAPH = "-1"

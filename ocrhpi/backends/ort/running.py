@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.ort.names import RunOptions
     from ocrhpi.backends.ort.sessions import Opened, Request
 
-__all__ = ["GraphRunner", "SessionRunner"]
-
 
 class SessionRunner:
     """Runs batches of any shape that the provider was built for.

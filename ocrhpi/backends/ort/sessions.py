@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.ort.placement import Placement
     from ocrhpi.model import Model
 
-__all__ = ["Opened", "Request", "open_session"]
-
 _LEVELS = {
     "all": "ORT_ENABLE_ALL",
     "extended": "ORT_ENABLE_EXTENDED",

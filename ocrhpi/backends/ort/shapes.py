@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["GraphInputs", "Profile", "bucket_profiles", "covering_profile", "fixed_shapes", "profile_text"]
-
 
 @dataclass(frozen=True)
 class GraphInputs:

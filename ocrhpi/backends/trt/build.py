@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.trt.profiles import Profile
     from ocrhpi.values import GraphPrecision
 
-__all__ = ["BuildSettings", "Built", "HardwareCompatibility", "build_engine", "shares_profiles", "typing_of"]
-
 HardwareCompatibility = Literal["none", "ampere_plus"]
 
 _STRONG_TYPING_ONLY = (11, 0)

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ocrhpi.backends.trt.names import Network, TensorRt
 
-__all__ = ["constrain_precisions"]
-
 _TYPED_BY_OUTPUT = ("CAST", "CONSTANT", "IDENTITY")  # the parser makes either CAST or IDENTITY of a Cast
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.trt.gpu import Gpu
     from ocrhpi.backends.trt.names import TensorRt
 
-__all__ = ["FORMAT", "EngineCache", "StoredEngine", "engine_key"]
-
 FORMAT = 1
 """Part of every key; to be raised when engines are built differently."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.trt.gpu import Gpu
     from ocrhpi.backends.trt.names import Engine, TensorRt
 
-__all__ = ["LoadedEngine", "load_engine"]
-
 _log = logging.getLogger("ocrhpi.tensorrt")
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.trt.memory import DeviceBlock
     from ocrhpi.backends.trt.names import Engine, Stream, TensorRt
 
-__all__ = ["EngineTensors", "Executor", "activation_size"]
-
 _INPUT_ORDER = {"contents": 1, "widths": 2}  # the batch itself has other names
 
 # By name, since tensorrt.nptype of 8.5 fails with NumPy 1.24 and newer, and other versions lack some types.

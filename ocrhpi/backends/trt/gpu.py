@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.trt.names import CudaDriver
 
-__all__ = ["Gpu", "open_gpu"]
-
 # Primary contexts by module and GPU, retained once and until the process ends. TensorRT retains them just as long
 # through the CUDA runtime, and pycuda can release one only in the thread that retained it.
 _contexts: dict[tuple[CudaDriver, int], Any] = {}

@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.trt.names import CudaRuntime
 
-__all__ = ["CaptureFailed", "CudaGraph", "capture", "import_cuda_runtime"]
-
 
 class CaptureFailed(RuntimeError):
     """CUDA cannot capture this work as a graph; it still runs without one."""

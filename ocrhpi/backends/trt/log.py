@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from ocrhpi.backends.trt.names import TensorRt
 
-__all__ = ["TrtLog", "shared_log"]
-
 _KEPT = 50  # errors
 _TOLD = 5  # errors in the text of an exception
 _log = logging.getLogger("ocrhpi.tensorrt")

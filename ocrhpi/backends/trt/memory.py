@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.trt.names import CudaDriver, Stream
 
-__all__ = ["DeviceBlock", "TensorBuffer", "size_in_bytes"]
-
 
 def size_in_bytes(shape: Sequence[int], dtype: npt.DTypeLike) -> int:
     """Return the bytes of an array."""

@@ -4,20 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
-__all__ = [
-    "INSTALL",
-    "NAME",
-    "Builder",
-    "BuilderConfig",
-    "CudaDriver",
-    "CudaRuntime",
-    "Engine",
-    "Network",
-    "Stream",
-    "TensorRt",
-    "version_of",
-]
-
 NAME: Final = "tensorrt"
 INSTALL: Final = "pip install 'ocrhpi[tensorrt]'"
 

@@ -10,8 +10,6 @@ from ocrhpi.backends.trt.build import HardwareCompatibility
 from ocrhpi.options import Options
 from ocrhpi.values import GraphPrecision
 
-__all__ = ["TensorRtOptions"]
-
 PositiveInt: TypeAlias = Annotated[int, Field(ge=1)]
 Shape: TypeAlias = Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)]  # a list, where it comes from YAML
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.trt.names import Engine, TensorRt
     from ocrhpi.values import GraphPrecision
 
-__all__ = ["LayerPrecisions", "inspect_precisions", "verify_precision"]
-
 # Formats as they are told: "Half" or "Channel major FP16 format where channel % 8 == 0". BFloat16 and Float16 stand
 # before Float, which they contain.
 _PATTERNS = (

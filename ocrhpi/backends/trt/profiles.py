@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.values import InputSpec
 
-__all__ = ["Placement", "Profile", "input_shape", "place", "plan_profiles"]
-
 # Without shapes to prepare for: ranges of widths in pixels up to these, then up to the widest line.
 _RANGE_ENDS = (320, 640, 1280)
 _NARROWEST = 32

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.trt.names import TensorRt
 
-__all__ = ["BuildMonitor", "log_progress", "make_monitor"]
-
 _INTERVAL_S = 5.0
 _log = logging.getLogger("ocrhpi.tensorrt")
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from ocrhpi.backends.trt.names import CudaDriver, CudaRuntime, Engine, TensorRt
     from ocrhpi.backends.trt.profiles import Profile
 
-__all__ = ["MAX_GRAPHS", "EnginePlan", "Request"]
-
 MAX_GRAPHS = 64
 """CUDA graphs of one request; each has an execution context, and shapes beyond are launched kernel by kernel."""
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Arrays = Sequence[npt.NDArray[Any]]
 
-__all__ = ["Session"]
-
 T = TypeVar("T")
 
 

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.batch.shards import Shard, Task
 
-__all__ = ["Source"]
-
 
 class Source(ABC):
     """What is to be read.

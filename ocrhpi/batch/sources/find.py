@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.batch.sources.base import Source
 
-__all__ = ["find_source"]
-
 
 def find_source(path: Path, *, image_column: str = "image", root: Path | None = None) -> Source:
     """Tell what is to be read.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.batch.shards import Row, Shard
 
-__all__ = ["FolderSource", "ManifestSource", "files_below"]
-
 
 class _ImageSource(Source):
     """Images in files; what they are relative to, and what else the results say of them, is for subclasses to know."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.batch.shards import Shard
 
-__all__ = ["PARQUET_SUFFIXES", "ParquetSource", "is_parquet"]
-
 PARQUET_SUFFIXES = (".parquet", ".pq")
 
 _MAGIC = b"PAR1"

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["holds_bytes", "opened_parquet", "slices"]
-
 _STREAMED_ROWS = 256
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.integrations.paddlex.settings import Settings
 
-__all__ = ["HpiEngine", "OcrhpiEngine"]
-
 _SETTINGS = "settings"
 
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.integrations.paddlex.settings import Settings
 
-__all__ = ["PaddleHome"]
-
 _log = logging.getLogger("ocrhpi")
 
 _PLAIN = "paddle"

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from ocrhpi.integrations.paddlex.parity import Runs
     from ocrhpi.integrations.paddlex.settings import Settings
 
-__all__ = ["OtherModelRunner"]
-
 _log = logging.getLogger("ocrhpi")
 
 _EVIDENCE_VERSION = 1

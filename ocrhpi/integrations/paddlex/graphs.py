@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     Arrays = Sequence[npt.NDArray[Any]]
 
-__all__ = ["GRAPH_ENGINES", "GraphEngine", "open_graph"]
-
 
 class GraphEngine(ABC):
     """One engine holding one graph, on the CPU, in FP32. May be called from many threads.

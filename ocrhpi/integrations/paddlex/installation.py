@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["ENGINE", "install", "uninstall"]
-
 ENGINE = "ocrhpi"
 """Name of the engine."""
 

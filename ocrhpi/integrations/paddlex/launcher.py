@@ -12,8 +12,6 @@ import click
 from ocrhpi.errors import OcrhpiError, nearest
 from ocrhpi.integrations.paddlex.installation import install
 
-__all__ = ["main"]
-
 _CONSOLE_SCRIPTS = "console_scripts"
 
 

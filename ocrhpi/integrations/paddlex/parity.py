@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     Arrays = Sequence[npt.NDArray[Any]]
 
-__all__ = ["Runs", "Trial"]
-
 _log = logging.getLogger("ocrhpi")
 
 

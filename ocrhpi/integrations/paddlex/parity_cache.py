@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["INPUTS", "TOLERANCE", "Evidence", "digest_of", "largest_difference", "read_evidence", "save_evidence"]
-
 _log = logging.getLogger("ocrhpi")
 
 INPUTS = 3

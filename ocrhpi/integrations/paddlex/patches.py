@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from ocrhpi.hpi_config import HpiConfig
 
-__all__ = ["HPI", "config_source", "effective_engine", "init_arguments", "parsed_arguments"]
-
 _log = logging.getLogger("ocrhpi")
 
 HPI = "hpi"

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ocrhpi.reading.base import LineReader
     from ocrhpi.values import Pixels
 
-__all__ = ["ReaderRunner", "Recognizer"]
-
 
 class ReaderRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no types
     """Where PaddleX has a network, this has a reader.

@@ -11,8 +11,6 @@ from typing import Any, Literal, get_args
 from ocrhpi.errors import OptionError, nearest
 from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 
-__all__ = ["PADDLE_SETTINGS", "Padding", "Settings", "as_mapping", "read_settings"]
-
 Padding = Literal["batch", "line"]
 """Which width a line is padded to. ``batch``: to that of the widest line that PaddleX would put into its batch, so that
 the text is PaddleX's to the letter at every batch size. ``line``: to its own, so that the text does not depend on its

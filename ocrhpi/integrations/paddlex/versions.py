@@ -6,8 +6,6 @@ import importlib.metadata
 
 from ocrhpi.errors import MissingExtra
 
-__all__ = ["EXTRA", "TESTED", "check_versions", "has_paddleocr"]
-
 EXTRA = "paddleocr"
 
 TESTED = ("3.5", "3.6", "3.7")
