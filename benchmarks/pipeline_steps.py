@@ -25,14 +25,14 @@ from ocrhpi.recognition.inputs import read_lines
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:
-    from ocrhpi.reading.engine import EngineReader
+    from ocrhpi.reading.base import SingleEngineReader
     from ocrhpi.values import Batching
 
 MAX_OVERHEAD = 0.10
 STEPS = ("read", "prepare", "infer", "decode")
 
 
-def time_steps(reader: EngineReader, folder: Path, batch_size: int) -> list[float]:
+def time_steps(reader: SingleEngineReader, folder: Path, batch_size: int) -> list[float]:
     """Run the four steps one after the other; return the seconds of each."""
     marks = [time.perf_counter()]
     lines = [line for line in read_lines(folder) if isinstance(line, LineImage)]

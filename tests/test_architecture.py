@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import ocrhpi
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
 PACKAGE = Path(ocrhpi.__file__).parent
 ENGINES = {"paddle", "paddle2onnx", "onnx", "onnxruntime", "openvino", "tensorrt", "pycuda", "torch", "ray"}
@@ -17,6 +23,7 @@ ENGINES = {"paddle", "paddle2onnx", "onnx", "onnxruntime", "openvino", "tensorrt
 # room -> rooms it may import; every room may also import values, errors, options, what reads data files and writes
 # files, and what puts things right after a fork
 ARROWS = {
+    "_version": set(),
     "values": set(),
     "errors": set(),
     "options": set(),
@@ -27,7 +34,7 @@ ARROWS = {
     "machine": set(),
     "paddlex_options": {"backends"},
     "hpi_config": {"backends", "paddlex_options", "tuning"},
-    "tuner": {"backends", "export", "hpi_config", "machine", "model", "tuning", "__init__"},
+    "tuner": {"backends", "export", "hpi_config", "machine", "model", "tuning"},
     "parameters": set(),
     "graph_facts": {"parameters"},
     "model": {"graph_facts"},
@@ -43,7 +50,7 @@ ARROWS = {
     "assembly": {"candidate", "reading", "recognition", "backends", "export", "model", "quantization"},
     "quantization": {"backends", "cache", "export", "graph_facts", "model", "recognition"},
     "cache": set(),
-    "export": {"backends", "cache", "graph_facts", "model", "parameters", "recognition"},
+    "export": {"backends", "cache", "graph_facts", "model", "parameters", "recognition", "workers"},
     "candidate": set(),
     "normal_mode": {"backends", "candidate", "model"},
     "workers": {"cache"},
@@ -52,13 +59,12 @@ ARROWS = {
         *("normal_mode", "recognition"),
     },
     "display": {"candidate", "tuning"},
-    "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning", "__init__"},
+    "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning"},
     "report": {"bench", "candidate", "catalog", "display", "tuning"},
     "evaluation": {"bench", "predictor", "reading", "recognition", "tuning"},
     "edge": {"backends", "machine", "output", "recognition"},
     "bundle": {
         *("assembly", "cache", "candidate", "catalog", "edge", "export", "graph_facts", "model", "reading", "tuning"),
-        "__init__",
     },
     "reading_options": {"hpi_config", "model"},
     "loader": {
@@ -78,10 +84,10 @@ ARROWS = {
         *("reading_options", "recognition", "serving", "tuning"),
     },
     "serving": {
-        *("backends", "loader", "predictor", "reading", "reading_options", "recognition", "tuning", "__init__"),
+        *("backends", "loader", "predictor", "reading", "reading_options", "recognition", "tuning"),
     },
     "cli": {
-        *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning", "__init__"),
+        *("text_recognition", "catalog", "backends", "loader", "results", "export", "tuning"),
         *("bench", "display", "evaluation", "hpi_config", "report", "tuner", "bundle", "edge", "integrations"),
         *(
             "batch",
@@ -96,9 +102,9 @@ ARROWS = {
         ),
     },
     "__main__": {"cli"},
-    "__init__": {"backends", "loader", "predictor", "results", "text_recognition"},
+    "__init__": {"_version", "backends", "loader", "predictor", "results", "text_recognition"},
 }
-COMMON = {"values", "errors", "options", "data_files", "yaml_files", "files", "forks"}
+COMMON = {"_version", "values", "errors", "options", "data_files", "yaml_files", "files", "forks"}
 
 
 def room_of(module: str) -> str:
@@ -111,7 +117,7 @@ def modules() -> list[Path]:
 
 
 def imports(path: Path) -> list[str]:
-    """All modules that a file imports, anywhere in it, type checking included."""
+    """All modules that a file imports, anywhere in it: for type checking, and by string, too."""
     found: list[str] = []
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -119,7 +125,20 @@ def imports(path: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute"
             found.append(node.module or "")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found += _IN_STRINGS.findall(node.value)
+            whole = _MODULE.fullmatch(node.value)
+            found += [whole[1]] if whole and exists(whole[1]) else []
     return found
+
+
+_IN_STRINGS = re.compile(r"^\s*(?:from|import) (ocrhpi[\w.]*)", re.MULTILINE)
+_MODULE = re.compile(r"(ocrhpi(?:\.\w+)+)(?::\w+)?")
+
+
+def exists(module: str) -> bool:
+    place = PACKAGE.parent.joinpath(*module.split("."))
+    return place.is_dir() or place.with_suffix(".py").is_file()
 
 
 def name(path: Path) -> str:
@@ -127,18 +146,48 @@ def name(path: Path) -> str:
     return ".".join(("ocrhpi", *relative.parts))
 
 
-@pytest.mark.parametrize("path", modules(), ids=name)
-def test_imports_follow_the_arrows(path: Path) -> None:
-    room = room_of(name(path))
-    assert room in ARROWS, f"{room} is a new room: give it its arrows here and in docs/design"
-    allowed = ARROWS[room] | {room} | (COMMON if room not in COMMON - {"options"} else {"errors", "values"})
-    for module in imports(path):
-        if module.split(".")[0] == "ocrhpi":
-            assert room_of(module) in allowed, f"{name(path)} may not import {module}"
+def test_imports_follow_the_arrows() -> None:
+    faults = []
+    for path in modules():
+        room = room_of(name(path))
+        assert room in ARROWS, f"{room} is a new room: give it its arrows here"
+        allowed = ARROWS[room] | {room} | (COMMON if room not in COMMON - {"options"} else {"errors", "values"})
+        own = [module for module in imports(path) if module.split(".")[0] == "ocrhpi"]
+        faults += [f"{name(path)} may not import {module}" for module in own if room_of(module) not in allowed]
+    assert not faults
 
 
-@pytest.mark.parametrize("path", modules(), ids=name)
-def test_engines_are_imported_by_their_backend_alone_and_inside_functions(path: Path) -> None:
+def test_no_module_is_reached_from_what_it_imports() -> None:
+    """For type checking, too: what is described together belongs together."""
+    paths = {name(path).removesuffix(".__init__"): path for path in modules()}
+    graph = {module: {one for one in imported(path) if one in paths} - {module} for module, path in paths.items()}
+    assert not [module for module in graph if module in _reached(graph, module)]
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports by statement, those of ``from package import module`` included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = {f"{node.module}.{alias.name}" for alias in node.names if exists(f"{node.module}.{alias.name}")}
+            found |= members or {node.module}
+    return found
+
+
+def _reached(graph: Mapping[str, AbstractSet[str]], start: str) -> set[str]:
+    reached: set[str] = set()
+    waiting = [start]
+    while waiting:
+        more = graph[waiting.pop()] - reached
+        reached |= more
+        waiting += more
+    return reached
+
+
+def own_engines(path: Path) -> set[str]:
+    """The engines that a file may import."""
     own = {path.stem.removesuffix("_")} if path.parent.name in {"backends", "edge"} else set()
     if path.parent.name == "integrations":
         own = {"ray"}
@@ -148,11 +197,18 @@ def test_engines_are_imported_by_their_backend_alone_and_inside_functions(path: 
         own.add("pycuda")  # TensorRT leaves memory and streams to others
     if path.parent.name in {"export", "quantization"}:
         own = {"onnx", "onnxruntime"}  # to edit graphs and to probe their shapes; engines are run through backends
-    assert {module.split(".")[0] for module in imports(path)} & ENGINES <= own
-    top_level = [
-        node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.Import | ast.ImportFrom)
-    ]
-    assert not {getattr(node, "module", "") or node.names[0].name for node in top_level} & ENGINES
+    return own
+
+
+def test_engines_are_imported_by_their_backend_alone_and_inside_functions() -> None:
+    faults = []
+    for path in modules():
+        foreign = ({module.split(".")[0] for module in imports(path)} & ENGINES) - own_engines(path)
+        body = ast.parse(path.read_text("utf-8")).body
+        top_level = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+        early = {getattr(node, "module", "") or node.names[0].name for node in top_level} & ENGINES
+        faults += [f"{name(path)} imports {sorted(foreign | early)}"] if foreign | early else []
+    assert not faults
 
 
 LIGHT = """
@@ -168,7 +224,7 @@ sys.exit(f"loaded {{sorted(heavy)}}" if heavy else 0)
     ["import ocrhpi", "from ocrhpi.cli import main; main(['--help'], standalone_mode=False)"],
     ids=["import ocrhpi", "ocrhpi --help"],
 )
-def test_the_door_loads_no_engine_and_no_cv2(statement: str) -> None:
+def test_importing_it_loads_no_engine_and_no_cv2(statement: str) -> None:
     program = LIGHT.format(statement=statement, heavy=ENGINES | {"cv2", "PIL", "requests", "pydantic"})
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

@@ -6,7 +6,7 @@ In reading order:
 - `write`: the steps in order; `lines`: the lines of known text that go with it; `notes`: licences and instructions
 - `pack`: the folder or the zip file; `runner`: the wheel ``ocrhpi-edge``
 - `wheelhouse`, `dockerfile`: what lies beside a bundle, for a device without a network or for a container
-- `whole`: bundles that the small runner cannot read
+- `full_runtime`: bundles that the small runner cannot read
 
 What a device runs is `ocrhpi.edge`, which imports nothing of this room.
 """

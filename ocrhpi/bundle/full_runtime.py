@@ -48,12 +48,10 @@ class FullRuntimeRecognizer:
         self._reader.close()
 
 
-def open_whole(bundle: Bundle, threads: int) -> FullRuntimeRecognizer:  # noqa: ARG001 - a GPU's host threads are its own
+def open_with_full_runtime(bundle: Bundle) -> FullRuntimeRecognizer:
     """Open the engine of a bundle, which may build what it runs and keep that in its own cache.
 
-    Args:
-        bundle: The bundle.
-        threads: Without effect.
+    The edge runner finds it as an entry point, so that it imports nothing of what is not on a device.
 
     Raises:
         OcrhpiError: The engine is not installed, or cannot load the graph.

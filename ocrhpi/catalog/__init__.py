@@ -6,9 +6,9 @@ In reading order:
 - ``store.py``: the cache; `fetch` is the way in
 - ``install.py``: asks the sources in order and puts a whole model in its place
 - ``sources.py``: the model hubs and the archive server; ``wheels.py``: the package index
-- ``transfer.py``: one HTTP download, with ``answers.py`` (what an answer means) and ``partial.py`` (resuming)
+- ``transfer.py``: one HTTP download, with ``responses.py`` (what an answer means) and ``partial.py`` (resuming)
 - ``unpack.py``: archives that nobody vouches for
-- ``manifest.py``, ``delivery.py``, ``failure.py``: what passes between them
+- ``manifest.py``: what a model directory holds
 
 Importing this package loads no network library; only a download does.
 """

@@ -7,10 +7,9 @@ import shutil
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from ocrhpi.catalog.delivery import DeliveredFile, missing_from
-from ocrhpi.catalog.failure import SourceFailed
-from ocrhpi.catalog.manifest import Manifest, ManifestEntry
+from ocrhpi.catalog.manifest import Manifest, ManifestEntry, missing_from
 from ocrhpi.catalog.partial import PART_SUFFIX
+from ocrhpi.catalog.responses import SourceFailed
 from ocrhpi.catalog.sources import SOURCES_VARIABLE, default_sources
 from ocrhpi.errors import DownloadError
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ocrhpi.catalog.delivery import Source
-    from ocrhpi.catalog.transfer import Downloader
+    from ocrhpi.catalog.sources import Source
+    from ocrhpi.catalog.transfer import DeliveredFile, Downloader
 
 _log = logging.getLogger(__name__)
 

@@ -9,12 +9,18 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.catalog.delivery import MODEL_FILES, missing_from
 from ocrhpi.data_files import read_bounded, read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
+
+CONFIG = "inference.yml"
+NETWORKS = ("inference.json", "inference.pdmodel")
+"""The network in the format of Paddle 3 and, for models exported earlier, of Paddle 2."""
+PARAMETERS = "inference.pdiparams"
+ONNX = "inference.onnx"
+MODEL_FILES = (CONFIG, *NETWORKS, PARAMETERS, ONNX)
 
 MANIFEST_FILE = "ocrhpi_manifest.json"
 FORMAT = 1
@@ -102,3 +108,14 @@ def read_complete(directory: Path, model: str) -> Manifest | None:
 
 def _has_size(path: Path, size_bytes: int) -> bool:
     return path.is_file() and path.stat().st_size == size_bytes
+
+
+def missing_from(names: Collection[str]) -> str | None:
+    """Say what a model directory that holds the files ``names`` lacks; None if it is complete."""
+    if CONFIG not in names:
+        return CONFIG
+    if ONNX in names:
+        return None
+    if not any(network in names for network in NETWORKS):
+        return f"{' or '.join(NETWORKS)}, or {ONNX}"
+    return None if PARAMETERS in names else PARAMETERS

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import MaxRetryError
 
-from ocrhpi.catalog.failure import FileAbsent, SourceFailed
+from ocrhpi.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,22 @@ _ABSENT = frozenset({404, 410})
 _OK, _PARTIAL_CONTENT, _RANGE_NOT_SATISFIABLE = 200, 206, 416
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class SourceFailed(ModelError, OSError):
+    """One source cannot give a model or a file; the next source is asked. Never leaves this room.
+
+    Args:
+        reason: What happened, as a phrase without a full stop.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class FileAbsent(SourceFailed):
+    """The source answers, and has no such file."""
 
 
 class Interrupted(Exception):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from ocrhpi.catalog.delivery import CONFIG, MODEL_FILES, NETWORKS, PARAMETERS, DeliveredFile
-from ocrhpi.catalog.failure import FileAbsent
+from ocrhpi.catalog.manifest import CONFIG, MODEL_FILES, NETWORKS, PARAMETERS
+from ocrhpi.catalog.responses import FileAbsent
+from ocrhpi.catalog.transfer import DeliveredFile
 from ocrhpi.catalog.unpack import UnpackLimits, unpack_model
 from ocrhpi.catalog.wheels import WheelIndex
 from ocrhpi.errors import OptionError, nearest
@@ -17,11 +18,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ocrhpi.catalog.delivery import Source
     from ocrhpi.catalog.transfer import Downloader
 
 SOURCES_VARIABLE = "OCRHPI_MODEL_SOURCES"
 _HUGGING_FACE_VARIABLE = "HF_ENDPOINT"
+
+
+class Source(Protocol):
+    """A place that models come from."""
+
+    @property
+    def name(self) -> str:
+        """The name by which users choose it."""
+
+    def deliver(self, model: str, work: Path, downloader: Downloader) -> list[DeliveredFile]:
+        """Fetch the official model ``model`` into the existing directory ``work``.
+
+        Unfinished ``.part`` files of an earlier call may lie in ``work`` and are resumed.
+
+        Raises:
+            SourceFailed: The source does not answer, or does not have the model, or what it sent is wrong.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +58,7 @@ class FileHost:
     sha256_header: str | None = None
 
     def deliver(self, model: str, work: Path, downloader: Downloader) -> list[DeliveredFile]:
-        """Fetch ``model``; see `ocrhpi.catalog.delivery.Source.deliver`."""
+        """Fetch ``model``; see `ocrhpi.catalog.sources.Source.deliver`."""
         config = self._get(model, CONFIG, work, downloader)
         return [
             config,
@@ -76,7 +93,7 @@ class ArchiveHost:
     limits: UnpackLimits = field(default_factory=UnpackLimits)
 
     def deliver(self, model: str, work: Path, downloader: Downloader) -> list[DeliveredFile]:
-        """Fetch ``model``; see `ocrhpi.catalog.delivery.Source.deliver`."""
+        """Fetch ``model``; see `ocrhpi.catalog.sources.Source.deliver`."""
         url = f"{self.base_url}/{quote(model, safe='')}_infer.tar"
         archive = downloader.download(url, work / f"{model}_infer.tar").path
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ocrhpi.catalog.delivery import Source
+    from ocrhpi.catalog.sources import Source
     from ocrhpi.catalog.transfer import Limits
 
 _FOLDER = "models"

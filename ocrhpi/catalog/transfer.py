@@ -15,13 +15,12 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from ocrhpi.catalog.delivery import DeliveredFile
-from ocrhpi.catalog.failure import SourceFailed
 from ocrhpi.catalog.partial import PartialFile
 from ocrhpi.catalog.responses import (
     Body,
     Interrupted,
     RangeRefused,
+    SourceFailed,
     announced_sha256,
     connection_failure,
     read_response,
@@ -34,6 +33,30 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 18
 _SMALL_CHUNK_BYTES = 1 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredFile:
+    """One file of a model, fetched.
+
+    Attributes:
+        path: Where it lies; its name is its name in the model directory.
+        sha256: Hexadecimal SHA-256 of what lies there.
+        size_bytes: Size of what lies there.
+        origin: The URL, or the package and member, that it came from.
+        sha256_known: Whether the hash was known beforehand and matched, or is only recorded.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    origin: str
+    sha256_known: bool
+
+    @classmethod
+    def of(cls, path: Path, origin: str, *, sha256_known: bool = False) -> DeliveredFile:
+        """Describe the file at ``path``, which is read once for its hash."""
+        return cls(path, sha256_of(path), path.stat().st_size, origin, sha256_known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from ocrhpi.catalog.failure import SourceFailed
+from ocrhpi.catalog.responses import SourceFailed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

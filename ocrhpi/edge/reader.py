@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from ocrhpi.edge.bundle import Bundle
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from ocrhpi.values import TextLine
 
 _MAX_THREADS = 1024  # with more, engines hang
-_WHOLE_OCRHPI = "ocrhpi.bundle.full_runtime"  # not part of ocrhpi-edge
+_RUNTIMES = (
+    "ocrhpi.edge_runtimes"  # entry points that open what this runner cannot; `ocrhpi` has one, `ocrhpi-edge` none
+)
 
 
 class EdgeReader:
@@ -108,9 +110,11 @@ def reader_of(bundle: Bundle, threads: int | None = None) -> EdgeReader:
         _require("bidi", "text of this model is written from right to left", "pip install 'ocrhpi-edge[arabic]'")
     cores = threads or usable_cores()
     if not config.small:
-        reason = f"a bundle for {config.engine} is read by the whole of ocrhpi, not by its edge runner"
-        _require("ocrhpi.assembly", reason, f"pip install 'ocrhpi[{config.engine}]'")
-        recognizer: Recognizer = importlib.import_module(_WHOLE_OCRHPI).open_whole(bundle, cores)
+        runtime = next(iter(entry_points(group=_RUNTIMES)), None)
+        if runtime is None:
+            reason = f"a bundle for {config.engine} is read by the whole of ocrhpi, not by its edge runner"
+            raise BackendUnavailable(config.engine, reason, f"pip install 'ocrhpi[{config.engine}]'")
+        recognizer: Recognizer = runtime.load()(bundle)
         return EdgeReader(config, recognizer)
     engine = open_engine(config.engine, bundle.take_artifact(), len(labels), config.precision, cores)
     return_freed_memory()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ocrhpi.backends.base import Effective
+    from ocrhpi.backends.base import Backend, Effective
     from ocrhpi.model import Model
-    from ocrhpi.reading.engine import EngineReader
-    from ocrhpi.values import TextLine
+    from ocrhpi.values import Contents, NetworkInput, TextLine, Widths
+
+    Request: TypeAlias = tuple[NetworkInput, Widths | None, Contents | None]
+    """Arguments of `ocrhpi.backends.base.Backend.run`."""
 
 _log = logging.getLogger("ocrhpi")
 
@@ -152,7 +154,7 @@ class LineReader(ABC):
         """
 
     @abstractmethod
-    def engine_for(self, width: int) -> EngineReader:
+    def engine_for(self, width: int) -> SingleEngineReader:
         """Return the reader of lines of this exact width, in pixels, whose engine can be measured alone."""
 
     @abstractmethod
@@ -166,3 +168,17 @@ class LineReader(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class SingleEngineReader(LineReader):
+    """A reader on one engine, for those who measure that engine alone.
+
+    Attributes:
+        backend: The engine.
+    """
+
+    backend: Backend
+
+    @abstractmethod
+    def prepare(self, lines: Sequence[LineImage], *, batch_size: int | None = None) -> list[Request]:
+        """Return the batches that `read` would run: arguments of ``backend.run``."""

@@ -8,14 +8,14 @@ from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ocrhpi.errors import BackendClosed, BackendError
 from ocrhpi.forks import RenewedThreads, renew_in_children
-from ocrhpi.reading.base import LineReader, Shapes
+from ocrhpi.reading.base import Shapes, SingleEngineReader
 from ocrhpi.recognition.batching import CALL_COST, DEVICE_CALL_COST, PlannedBatch, plan_batches, shapes_of
 from ocrhpi.recognition.bidi import to_reading_order
 from ocrhpi.recognition.ctc import CtcDecoder
@@ -30,20 +30,15 @@ if TYPE_CHECKING:
 
     from ocrhpi.backends.base import Backend, Effective
     from ocrhpi.model import Model
+    from ocrhpi.reading.base import Request
     from ocrhpi.values import (
         Batching,
-        Contents,
         Emissions,
-        NetworkInput,
         TextLine,
-        Widths,
     )
 
-    Request: TypeAlias = tuple[NetworkInput, Widths | None, Contents | None]
-    """Arguments of ``backend.run``."""
 
-
-class EngineReader(LineReader):
+class EngineReader(SingleEngineReader):
     """Reads with one engine.
 
     Args:
@@ -123,8 +118,7 @@ class EngineReader(LineReader):
     def engine_for(self, width: int) -> EngineReader:  # noqa: ARG002, D102 - the contract's
         return self
 
-    def prepare(self, lines: Sequence[LineImage], *, batch_size: int | None = None) -> list[Request]:
-        """Return the batches that `read` would run, to measure the engine alone: arguments of ``backend.run``."""
+    def prepare(self, lines: Sequence[LineImage], *, batch_size: int | None = None) -> list[Request]:  # noqa: D102 - the contract's
         geometries = self._geometries(lines)
         return [self._prepare(lines, geometries, batch) for batch in self._plan(geometries, batch_size)]
 

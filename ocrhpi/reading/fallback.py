@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ocrhpi.backends.base import Effective
-    from ocrhpi.reading.base import Shapes
-    from ocrhpi.reading.engine import EngineReader
+    from ocrhpi.reading.base import Shapes, SingleEngineReader
     from ocrhpi.values import LineImage, TextLine
 
 _log = logging.getLogger("ocrhpi")
@@ -82,7 +81,7 @@ class FallbackReader(LineReader):
     def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
         return self._reader.meet(lines)
 
-    def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
+    def engine_for(self, width: int) -> SingleEngineReader:  # noqa: D102 - the contract's
         return self._reader.engine_for(width)
 
     def close(self) -> None:  # noqa: D102 - the contract's

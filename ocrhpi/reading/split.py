@@ -11,7 +11,7 @@ from ocrhpi.recognition.geometry import geometry_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.reading.engine import EngineReader
+    from ocrhpi.reading.base import SingleEngineReader
     from ocrhpi.values import LineImage, TextLine
 
 
@@ -72,7 +72,7 @@ class SplitReader(LineReader):
         parts = self._parts(lines).items()
         return sum(reader.meet([lines[number] for number in numbers]) for reader, numbers in parts)
 
-    def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
+    def engine_for(self, width: int) -> SingleEngineReader:  # noqa: D102 - the contract's
         return (self._narrow if width <= self._up_to else self._wide).engine_for(width)
 
     def close(self) -> None:  # noqa: D102 - the contract's

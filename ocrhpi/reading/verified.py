@@ -14,7 +14,7 @@ from ocrhpi.recognition.geometry import geometry_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.reading.engine import EngineReader
+    from ocrhpi.reading.base import SingleEngineReader
     from ocrhpi.values import LineImage, TextLine
 
 _log = logging.getLogger("ocrhpi")
@@ -125,7 +125,7 @@ class VerifiedReader(LineReader):
     def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
         return self._low.meet(lines) + self._full.meet(lines)
 
-    def engine_for(self, width: int) -> EngineReader:  # noqa: D102 - the contract's
+    def engine_for(self, width: int) -> SingleEngineReader:  # noqa: D102 - the contract's
         return (self._full if self._alone else self._low).engine_for(width)
 
     def renew_after_fork(self) -> None:

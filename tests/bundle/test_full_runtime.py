@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.bundle.full_runtime import open_whole
+from ocrhpi.bundle.full_runtime import open_with_full_runtime
 from ocrhpi.edge import open_bundle
 from ocrhpi.edge.bundle import Bundle
 from ocrhpi.edge.images import read_image
@@ -27,7 +27,7 @@ def test_the_expected_texts_are_read(
         assert bundle.config.engine == "tensorrt"
         bundle.config = replace(bundle.config, engine="onnxruntime")
         entries = bundle.calibration()
-        whole = open_whole(bundle, 1)
+        whole = open_with_full_runtime(bundle)
         lines = whole.read([read_image(bundle.image(entry)) for entry in entries], 4)
         assert whole.engine.startswith("onnxruntime ")
         whole.close()

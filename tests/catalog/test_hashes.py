@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.catalog.failure import SourceFailed
 from ocrhpi.catalog.partial import PartialFile
+from ocrhpi.catalog.responses import SourceFailed
 
 if TYPE_CHECKING:
     from pathlib import Path

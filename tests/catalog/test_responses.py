@@ -6,8 +6,7 @@ import pytest
 import requests
 from urllib3.exceptions import MaxRetryError
 
-from ocrhpi.catalog.failure import SourceFailed
-from ocrhpi.catalog.responses import Interrupted, connection_failure, read_response
+from ocrhpi.catalog.responses import Interrupted, SourceFailed, connection_failure, read_response
 
 URL = "https://hub.example/file"
 

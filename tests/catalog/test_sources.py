@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi.catalog import fetch
-from ocrhpi.catalog.failure import FileAbsent, SourceFailed
+from ocrhpi.catalog.responses import FileAbsent, SourceFailed
 from ocrhpi.catalog.sources import ArchiveHost, FileHost, choose_sources, default_sources
 from ocrhpi.catalog.wheels import WheelIndex
 from ocrhpi.errors import DownloadError, OptionError

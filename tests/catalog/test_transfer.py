@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.catalog.failure import FileAbsent, SourceFailed
+from ocrhpi.catalog.responses import FileAbsent, SourceFailed
 from ocrhpi.catalog.transfer import Downloader, Limits
 from tests.catalog.conftest import FAST
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.catalog.failure import SourceFailed
+from ocrhpi.catalog.responses import SourceFailed
 from ocrhpi.catalog.unpack import UnpackLimits, unpack_model
 
 if TYPE_CHECKING:

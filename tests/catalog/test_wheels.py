@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from ocrhpi.catalog import verify
-from ocrhpi.catalog.failure import FileAbsent, SourceFailed
+from ocrhpi.catalog.responses import FileAbsent, SourceFailed
 from ocrhpi.catalog.wheels import (
     Member,
     WheelIndex,
