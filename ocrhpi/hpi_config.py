@@ -51,8 +51,8 @@ class HpiConfig(Options):
         device_id: Number among the devices of that type.
         hpi_info: Accepted because PaddleX writes it, and not used: what it tells is measured here.
         objective: ``throughput``, lines per second, or ``latency``, milliseconds per line.
-        max_latency_ms: Slower candidates, one line a call, are no choice.
-        max_memory_mib: Nor those whose process takes more.
+        max_latency_ms: Rules out candidates that take longer for one line per call.
+        max_memory_mib: Rules out candidates whose process needs more memory.
         precision: Only candidates of this precision, beside normal mode; None takes all that the policy lets pass.
         accuracy: How equal the text must stay: ``identical``, ``no-loss``, or ``cer<=`` and a rate.
         cpu_threads: CPU threads of every engine; None takes the usable cores.

@@ -1,4 +1,4 @@
-"""The values that pass between the steps of both walks: frozen dataclasses and named array types."""
+"""The values that pass between the steps of both pipelines: frozen dataclasses and named array types."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class ModeResult(Options):
     """One mode of one model.
 
     Attributes:
-        mode: Which.
+        mode: The mode that was measured.
         setup: What ran; None if it could not be decided.
         reason: Why there are no times; empty if there are.
         passing: Whether that reason may be gone the next time.

@@ -7,7 +7,7 @@ In reading order:
 - ``install.py``: asks the sources in order and puts a whole model in its place
 - ``sources.py``: the model hubs and the archive server; ``wheels.py``: the package index
 - ``transfer.py``: one HTTP download, with ``responses.py`` (what an answer means) and ``partial.py`` (resuming)
-- ``unpack.py``: archives that nobody vouches for
+- ``unpack.py``: untrusted archives
 - ``manifest.py``: what a model directory holds
 
 Importing this package loads no network library; only a download does.

@@ -1,4 +1,4 @@
-"""Unpack a model archive that nobody vouches for.
+"""Unpack an untrusted model archive.
 
 The whole archive is refused as soon as one member could do harm, even if that member is not wanted.
 """

@@ -50,18 +50,19 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
     """,
 )
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder.")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder.")
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="Processes of this machine, or actors of a Ray cluster.",
+    help="Local processes, or actors of a Ray cluster.",
 )
 @click.option(
-    "--address", help="Of the cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: what Ray finds, or one here]"
+    "--address",
+    help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: the one Ray finds, or a new local one]",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes or actors.  [default: as many as there is room for]")
+@click.option("--workers", type=click.IntRange(1), help="Number of processes or actors.  [default: as many as fit]")
 @option("--cpus_per_worker", "Threads of each.  [default: an equal share, at most 4]", type=click.IntRange(1))
 @click.option("--model", default=DEFAULT_MODEL_NAME, show_default=True, help="Official name, folder or ONNX file.")
 @model_facts
@@ -73,13 +74,13 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
     "--format",
     "output_format",
     type=click.Choice(["parquet", "jsonl"]),
-    help="Of the results.  [default: parquet for Parquet, else jsonl]",
+    help="Format of the results.  [default: parquet for Parquet input, else jsonl]",
 )
 @option("--image_column", "Column of the images in Parquet.", default="image", show_default=True)
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="What the paths of a manifest start from.  [default: its folder]",
+    help="Folder that the paths of a manifest are relative to.  [default: its own]",
 )
 @option("--rows_per_part", "Rows in one file of results.  [default: 64 to 1000]", type=click.IntRange(1))
 def command(  # noqa: D103, PLR0913 - click documents it; one parameter an option

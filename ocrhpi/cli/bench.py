@@ -46,14 +46,18 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Lines in one call of the engine alone.",
+    help="Lines per call when the engine alone is timed.",
 )
 @click.option("--precision", help="Only candidates of this precision: fp32, bf16, fp16.  [default: all]")
 @click.option("--labels", type=click.Path(path_type=Path), help="Label file of lines to measure the accuracy on.")
-@click.option("--dataset", type=click.Path(path_type=Path), help="What its paths start from.  [default: its folder]")
+@click.option(
+    "--dataset", type=click.Path(path_type=Path), help="Folder that its paths are relative to.  [default: its own]"
+)
 @click.option("--budget", type=float, default=60.0, show_default=True, help="Seconds of each model's tuning.")
 @click.option("--accuracy", default="identical", show_default=True, help="As for ocrhpi tune.")
-@click.option("--calibration_dir", "--calibration-dir", help="Your own lines: they are read, and their widths count.")
+@click.option(
+    "--calibration_dir", "--calibration-dir", help="Folder of your own lines, to check texts and to time with."
+)
 def command(  # noqa: D103, PLR0913 - click documents it; one parameter an option
     *,
     names: tuple[str, ...],

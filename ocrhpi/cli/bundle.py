@@ -47,16 +47,22 @@ def command() -> None:  # noqa: D103 - click documents it
 @command.command("write", help="Make a bundle of MODEL (official name, folder, ONNX file); 'write' may be left out.")
 @click.argument("model")
 @model_facts
-@click.option("--target", type=click.Choice(list(TARGETS)), required=True, help="What it is made for.")
+@click.option("--target", type=click.Choice(list(TARGETS)), required=True, help="Target device and engine.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder, or a file that ends in .zip."
 )
 @click.option("--precision", default=_DEFAULTS["precision"], show_default=True, help="Of the arithmetic.")
 @click.option("--batching", type=click.Choice(["exact", "masked"]), help="Which lines share a batch.")
-@click.option("--batch_size", type=int, help="Lines of base width that make one batch. Default: the target's.")
-@click.option("--head", type=click.Choice(HEADS), help="Where top-1 is found. Default: what suits the engine.")
-@click.option("--lines", type=int, default=_DEFAULTS["lines"], show_default=True, help="Calibration lines in it.")
-@click.option("--calibration_dir", type=click.Path(path_type=Path), help="Your own lines, instead of shipped ones.")
+@click.option("--batch_size", type=int, help="Lines of base width per batch. Default: the target's.")
+@click.option(
+    "--head", type=click.Choice(HEADS), help="Where the most probable class is found. Default: what suits the engine."
+)
+@click.option(
+    "--lines", type=int, default=_DEFAULTS["lines"], show_default=True, help="Number of calibration lines to include."
+)
+@click.option(
+    "--calibration_dir", type=click.Path(path_type=Path), help="Folder of your own lines, instead of the shipped ones."
+)
 @click.option("--offline-wheelhouse", is_flag=True, help="Fetch all wheels that the device needs, into NAME.wheels.")
 @click.option("--platform", "platforms", multiple=True, help="Platform tag of these wheels. Default: the target's.")
 @click.option("--python", default=_THIS_PYTHON, show_default=True, help="The device's Python, for wheels and image.")
@@ -97,7 +103,7 @@ def write(
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--threads", type=int, help="CPU threads. Default: the usable cores.")
 @click.option("--sha256", help="SHA-256 that the manifest must have.")
-@click.option("--rounds", type=int, default=3, show_default=True, help="How often lines are timed; 0: texts alone.")
+@click.option("--rounds", type=int, default=3, show_default=True, help="Timing rounds; 0 compares texts only.")
 def verify(file: Path, threads: int | None, sha256: str | None, rounds: int) -> None:
     """Verify a bundle on this machine."""
     verification = verify_bundle(file, threads=threads, sha256=sha256, rounds=rounds)

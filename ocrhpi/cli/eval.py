@@ -60,7 +60,9 @@ _SHOWN_CHARACTERS = 40
     required=True,
     help="PaddleOCR's label file: path, tab and text in each line; or a JSON list of paths.",
 )
-@click.option("--data", type=click.Path(path_type=Path), help="What its paths start from.  [default: its folder]")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder that its paths are relative to.  [default: its own]"
+)
 @click.option(
     "--backend",
     "backends",
@@ -76,16 +78,16 @@ _SHOWN_CHARACTERS = 40
     " /--no-ignore_space",
     default=True,
     show_default=True,
-    help="Whether spaces do not count.",
+    help="Ignore spaces when comparing.",
 )
 @option("--is_filter", "Only digits and letters of ASCII count, in lower case.", is_flag=True)
 @option("--batch_size", "Most lines in one call.  [default: 1, or what was measured]", type=click.IntRange(1))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout in place of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.option(
     "--differences",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Write all lines that were read otherwise here, tab-separated.",
+    help="Write all lines that differ to this file, tab-separated.",
 )
 def command(  # noqa: D103, PLR0913 - click documents it; one parameter an option
     *,

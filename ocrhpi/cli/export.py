@@ -17,17 +17,25 @@ from ocrhpi.output import say
 @click.command("export", help="Export MODEL (official name, folder or ONNX file) to ONNX and verify it.")
 @click.argument("model")
 @model_facts
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to make.")
-@click.option("--head", type=click.Choice(HEADS), default="full", show_default=True, help="Where top-1 is found.")
-@click.option("--masked", is_flag=True, help="Width-masked: any lines share a batch and read the same text.")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder.")
+@click.option(
+    "--head",
+    type=click.Choice(HEADS),
+    default="full",
+    show_default=True,
+    help="Where the most probable class is found.",
+)
+@click.option(
+    "--masked", is_flag=True, help="Width-masked graph: lines of any width can share a batch without changing text."
+)
 @click.option(
     "--precision",
     type=click.Choice(PRECISIONS),
     default="fp32",
     show_default=True,
-    help="Of the arithmetic; fp16 keeps what is sensitive in FP32, for GPUs.",
+    help="Precision; fp16, for GPUs, keeps sensitive layers in FP32.",
 )
-@click.option("--pixels", is_flag=True, help="Takes uint8 pixels and normalises them in the graph.")
+@click.option("--pixels", is_flag=True, help="Take uint8 pixels and normalise them in the graph.")
 def command(  # noqa: D103 - click documents it
     model: str,
     output: Path,

@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 )
 @click.argument("model")
 @model_facts
-@click.option("--precision", type=click.Choice(LOWERED), required=True, help="Of the layers that may be lowered.")
+@click.option(
+    "--precision", type=click.Choice(LOWERED), required=True, help="Precision of the layers that are quantized."
+)
 @click.option("--calibration_dir", "--calibration-dir", help="Your own lines to read.", metavar="DIR")
 @click.option("--lines", type=click.IntRange(min=1), help="Read only so many: quicker, and poorer.  [default: all]")
 @click.option("--cache_dir", "--cache-dir", help="Where it is kept, with exported models.", metavar="DIR")

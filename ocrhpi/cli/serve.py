@@ -38,14 +38,18 @@ def _limit(name: str, text: str, kind: type[int | float] = int) -> Callable[[Any
 )
 @click.argument("model")
 @model_facts
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 serves other machines, too.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 also serves other machines."
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="Port; 0 takes a free one."
+)
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="In this process, or by replicas of Ray Serve.",
+    help="In this process, or as replicas of Ray Serve.",
 )
 @switch("--use_hpip", "High-performance mode, which measures the first time.", default=True)
 @option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.")

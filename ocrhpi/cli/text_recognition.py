@@ -19,23 +19,23 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
 
 @click.command("text_recognition", help="Read text lines in images, folders, PDFs and URLs.")
 @click.option("-i", "--input", "inputs", multiple=True, required=True, help="Path, folder or URL; may be repeated.")
-@click.option("--save_path", help="Folder for JSON and pictures of the results.")
+@click.option("--save_path", help="Folder to save JSON and visualized results in.")
 @click.option("--model_name", help=f"Official model name.  [default: {DEFAULT_MODEL_NAME}]")
 @click.option("--model_dir", help="Folder of an exported model, or a bare ONNX file.")
 @model_facts
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if the engine has one]")
-@click.option("--batch_size", type=int, help="Most lines in one call.  [default: 1, or what was measured]")
+@click.option("--batch_size", type=int, help="Maximum lines per engine call.  [default: 1, or what was measured]")
 @click.option(
     "--on_error",
     type=click.Choice(["raise", "skip"]),
     default="raise",
     show_default=True,
-    help="At unreadable inputs.",
+    help="What to do about unreadable inputs.",
 )
 @switch("--return_word_box", "Also print words and their columns.")
 @switch("--use_hpip", "High-performance mode: what was measured to be fastest here; measures the first time.")
 @switch("--enable_hpi", "The same as --use_hpip.")
-@click.option("--hpi_config", help="Its configuration, a YAML file, or a file of ocrhpi tune.")
+@click.option("--hpi_config", help="hpi_config: a YAML file, or one that ocrhpi tune wrote.")
 @click.option("--engine", help="Any of 'ocrhpi backends'.  [default: paddle, or for ONNX alone onnxruntime]")
 @click.option("--input_shape", nargs=3, type=int, metavar="C H W", help="Stretch every line to this shape.")
 @switch("--enable_mkldnn", "oneDNN on the CPU; where it refuses a model plain Paddle runs.")
@@ -44,7 +44,7 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
 @switch("--use_tensorrt", "No effect in normal mode.")
 @click.option("--precision", help="No effect in normal mode, which is fp32.")
 @switch("--enable_cinn", "No effect in normal mode.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line to stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def command(  # noqa: D103 - click documents it; one parameter an option
     *,
     inputs: tuple[str, ...],

@@ -30,32 +30,34 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
     "tune",
     help="""Measure what reads fastest on this machine with MODEL (official name, folder or ONNX file).
 
-    Everything that is installed is tried; what reads other text than normal mode, or fails, is no choice. The result
-    is kept, so that use_hpip=True runs it from now on. Measures anew even where a result is kept already.
+    Every installed engine is tried. A candidate that fails, or that reads different text than normal mode, cannot win.
+    The result is cached, and use_hpip=True runs it from now on. Measures again even if a result is cached.
     """,
 )
 @click.argument("model")
 @model_facts
 @option("--device", "cpu, gpu or gpu:INDEX.  [default: a GPU if an engine can use it]")
 @option(
-    "--objective", "Lines a second, or milliseconds a line.  [default: throughput]", type=click.Choice(get_args(Goal))
+    "--objective",
+    "Lines per second, or milliseconds per line.  [default: throughput]",
+    type=click.Choice(get_args(Goal)),
 )
-@option("--max_latency_ms", "What takes longer for a line, one line a call, is no choice.", type=float)
-@option("--max_memory_mib", "Nor is what takes more memory.", type=float)
+@option("--max_latency_ms", "Rule out candidates that take longer for one line per call.", type=float)
+@option("--max_memory_mib", "Rule out candidates whose process needs more memory.", type=float)
 @option("--cpu_threads", "CPU threads of every engine.  [default: the usable cores]", type=int)
-@click.option("--budget", "budget_s", type=float, metavar="SECONDS", help="Time to measure.  [default: 60]")
-@option("--calibration_dir", "Your own lines: they are read, and their widths count.", metavar="DIR")
+@click.option("--budget", "budget_s", type=float, metavar="SECONDS", help="How long to measure.  [default: 60]")
+@option("--calibration_dir", "Folder of your own lines, to check texts and to time with.", metavar="DIR")
 @option("--accuracy", "identical, no-loss, or 'cer<=' and a rate such as 2%.  [default: identical]")
-@option("--backend", "Try this engine alone, beside normal mode.", metavar="NAME")
-@option("--backend_configs", "Your own grids of options to try.", metavar="DIR")
-@option("--cache_dir", "Where results and exported models are kept.", metavar="DIR")
+@option("--backend", "Compare only this engine with normal mode.", metavar="NAME")
+@option("--backend_configs", "Folder of your own option grids.", metavar="DIR")
+@option("--cache_dir", "Cache of results and exported models.", metavar="DIR")
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Also write the result here: hpi_config for identical machines.",
+    help="Also write the result to this file, an hpi_config for identical machines.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object to stdout in place of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def command(  # noqa: D103 - click documents it
     *,
     model: str,

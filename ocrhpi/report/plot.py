@@ -74,7 +74,7 @@ class Mark:
     """One mode of one model.
 
     Attributes:
-        mode: Which.
+        mode: The mode that is drawn.
         x: Its place.
         y: Its place.
         title: Model, mode and figures in words.

@@ -25,5 +25,5 @@ class LineRate:
         self._line_s = line_s if self._line_s is None else self._line_s + _WEIGHT * (line_s - self._line_s)
 
     def wait_s(self, lines: int) -> int:
-        """Return in how many whole seconds, at least 1, so many lines will have been read; 1 where nothing was yet."""
+        """Estimate how long so many lines take, in whole seconds, at least 1."""
         return min(_LONGEST_S, max(1, math.ceil(lines * (self._line_s or 0.0))))

@@ -1,4 +1,4 @@
-"""The choice: rows of raw timings and a question -> the winner, and why. A pure function; it measures nothing.
+"""The choice: rows of raw timings and an objective -> the winner, and why. A pure function; it measures nothing.
 
 Two rows are compared over the rounds that both took part in, round by round, so that the drift of the machine falls
 out. Normal mode, the baseline, stays unless a candidate that passes the gate and holds the bounds is faster beyond the

@@ -167,7 +167,7 @@ def _changes(result: GateResult) -> str:
 
 
 def _losses(result: GateResult) -> str:
-    """Worse is only what cannot well be chance: the whole interval of the difference is on the wrong side of 0."""
+    """Say what is significantly worse: where the whole interval of the difference is on the wrong side of 0."""
     losses = []
     if result.cer_interval and result.cer_interval[0] > 0:
         low, high = result.cer_interval

@@ -37,8 +37,8 @@ class Objective(Options):
 
     Attributes:
         goal: What is made best.
-        max_latency_ms: Slower candidates, one line a call, are no choice.
-        max_memory_mib: Nor those whose process takes more.
+        max_latency_ms: Rules out candidates that take longer for one line per call.
+        max_memory_mib: Rules out candidates whose process needs more memory.
         accuracy: How equal the text must stay.
         threads: CPU threads that every candidate may use; None: the usable cores.
     """

@@ -350,7 +350,7 @@ class Rounds:
         return self._passes(trial) and (surely or self._question.accuracy != "identical")
 
     def _best_screening_ms(self) -> float:
-        """Look of the quickest of those that lead, and normal mode is one whatever it reads."""
+        """Milliseconds per line at screening of the quickest that leads; normal mode always does."""
         leading = (one for one in self._active() if self._leads(one))
         return min(map(_screening_ms, (self._baseline, *leading)))
 

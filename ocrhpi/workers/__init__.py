@@ -1,4 +1,4 @@
-"""Child processes that answer requests: what may crash, hang or eat all memory runs in one, and the parent lives.
+"""Worker processes that answer requests: what may crash, hang or eat all memory runs in one, and the parent lives.
 
 - `serving`: the child's end; standard library alone, so that any interpreter can run it
 - `child`: the parent's end

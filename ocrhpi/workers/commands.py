@@ -1,4 +1,4 @@
-"""The child's end: one request a line on stdin, one reply a line on stdout."""
+"""The worker's end: one request a line on stdin, one reply a line on stdout."""
 
 from __future__ import annotations
 

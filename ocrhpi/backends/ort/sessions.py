@@ -69,7 +69,7 @@ class Opened:
     """A session and what is known of it.
 
     Attributes:
-        session: It.
+        session: The session.
         interface: Where its graph takes and gives what.
         inputs: Its inputs.
         engine_name: ONNX Runtime's name of the provider that runs the network.

@@ -1,4 +1,4 @@
-"""`Trial`: a model runs where it runs without us, and beside it on other engines, until enough is known to choose."""
+"""`Trial`: a model runs on its usual engine and, to compare, on others, until enough is known to choose."""
 
 from __future__ import annotations
 
