@@ -6,7 +6,7 @@ is read alone. Two ways of running the half graph are compared with FP32, all on
 
 - *stored*: the file as it is. ONNX Runtime has few FP16 kernels for CPUs, computes in FP32 in place of the others and
   between two of them leaves out the rounding. This shows the effect of FP16 weights and of the casts in the graph.
-- *rounded*: FP32 arithmetic with every FP16 result rounded (`ocrhpi.export.emulation`), without graph optimisation.
+- *rounded*: FP32 arithmetic with every FP16 result rounded (`ocrhpi.export.fp16`), without graph optimisation.
   This shows the effect of FP16 activations, overflow included, as of an engine that sums in FP32 and fuses nothing.
 
 Neither shows sums in FP16, other orders of summation, fast approximations of functions, or flushed subnormal numbers;
@@ -33,9 +33,8 @@ from onnx import TensorProto
 
 from benchmarks.label_file import read_label_file
 from ocrhpi.backends.registry import create_backend
-from ocrhpi.export.emulation import emulate_half
 from ocrhpi.export.exporter import export_model
-from ocrhpi.export.fp16 import to_half
+from ocrhpi.export.fp16 import emulate_half, to_half
 from ocrhpi.export.heads import HEADS, add_head
 from ocrhpi.export.masking import mask_widths
 from ocrhpi.export.precisions import element_types

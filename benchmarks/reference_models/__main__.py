@@ -11,7 +11,7 @@ from benchmarks.reference_models.checks import check_model
 from benchmarks.reference_models.dictionaries import DictionaryError
 from benchmarks.reference_models.models import MODELS, UNSPECIFIED, write_model
 from benchmarks.reference_models.old_format import OldFormatError, write_old_model
-from ocrhpi.bench.jobs import REFERENCE_MARK
+from ocrhpi.bench.run import REFERENCE_MARK
 from ocrhpi.errors import nearest
 
 _ALL = "all"

@@ -12,8 +12,15 @@ from ocrhpi.backends.device import Device
 from ocrhpi.backends.gpu import gpu_reason
 from ocrhpi.backends.onnx_io import onnx_file
 from ocrhpi.backends.ort.libraries import CUDA_MODULE, RTX_MODULE
-from ocrhpi.backends.ort.names import INSTALL, INSTALL_GPU, INSTALL_RTX, NAME
-from ocrhpi.backends.ort.options import GPU_PROVIDERS, OnnxRuntimeOptions, check_together
+from ocrhpi.backends.ort.options import (
+    GPU_PROVIDERS,
+    INSTALL,
+    INSTALL_GPU,
+    INSTALL_RTX,
+    NAME,
+    OnnxRuntimeOptions,
+    check_together,
+)
 from ocrhpi.backends.ort.running import GraphRunner, SessionRunner
 from ocrhpi.backends.ort.sessions import Request, open_session
 from ocrhpi.backends.registry import BackendSpec, GpuWay
@@ -24,8 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ocrhpi.backends.ort.names import OnnxRuntime
-    from ocrhpi.backends.ort.options import Provider
+    from ocrhpi.backends.ort.options import OnnxRuntime, Provider
     from ocrhpi.backends.ort.sessions import Opened
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths

@@ -11,15 +11,13 @@ from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.onnx_io import GraphInterface, onnx_file
 from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.backends.trt.build import BuildSettings, shares_profiles, typing_of
-from ocrhpi.backends.trt.engines import load_engine
-from ocrhpi.backends.trt.execution import EngineTensors
+from ocrhpi.backends.trt.engine_cache import load_engine
+from ocrhpi.backends.trt.execution import EngineTensors, import_cuda_runtime
 from ocrhpi.backends.trt.gpu import open_gpu
-from ocrhpi.backends.trt.graphs import import_cuda_runtime
 from ocrhpi.backends.trt.names import INSTALL, NAME, version_of
 from ocrhpi.backends.trt.options import TensorRtOptions
 from ocrhpi.backends.trt.precisions import inspect_precisions, verify_precision
-from ocrhpi.backends.trt.profiles import place, plan_profiles
-from ocrhpi.backends.trt.request import EnginePlan
+from ocrhpi.backends.trt.request import EnginePlan, place, plan_profiles
 from ocrhpi.backends.trt.session import Session
 from ocrhpi.errors import BackendMismatch, BackendUnavailable, BatchError
 from ocrhpi.graph_facts import read_onnx_metadata
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocrhpi.backends.trt.names import CudaDriver, CudaRuntime, TensorRt
-    from ocrhpi.backends.trt.profiles import Placement, Profile
+    from ocrhpi.backends.trt.request import Placement, Profile
     from ocrhpi.model import Model
     from ocrhpi.values import Contents, Emissions, NetworkInput, Widths
 

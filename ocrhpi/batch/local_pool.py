@@ -7,9 +7,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.batch.log_relay import relay
 from ocrhpi.batch.pool import USUAL_CPUS, Pool
 from ocrhpi.batch.reading import Reading
+from ocrhpi.batch.worker import relay
 from ocrhpi.errors import WorkerFailed
 from ocrhpi.files import TemporaryFolder
 from ocrhpi.forks import RenewedLock, RenewedThreads, renew_in_children
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from ocrhpi.batch.cells import Cell
+    from ocrhpi.batch.reading import Cell
     from ocrhpi.reading_options import ReadingOptions
 
 _TRIES = 3

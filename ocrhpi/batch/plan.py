@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
+from ocrhpi.batch.formats import Format
 from ocrhpi.batch.shards import shard_from
 from ocrhpi.data_files import read_json
 from ocrhpi.errors import OptionError
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from ocrhpi.batch.sources import Source
     from ocrhpi.model import Model
     from ocrhpi.reading_options import ReadingOptions
-
-Format = Literal["parquet", "jsonl"]
 
 _NORMAL_MODE = "as normal mode"
 

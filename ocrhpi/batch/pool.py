@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ocrhpi.batch.cells import Cell
-    from ocrhpi.batch.reading import Reading
+    from ocrhpi.batch.reading import Cell, Reading
 
 USUAL_CPUS = 4
 """CPUs of a worker where nobody says: an engine gains little from more threads at one batch of lines."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ocrhpi.batch.opening import shared_predictor
+from ocrhpi.batch.formats import cells_of, with_readings
 from ocrhpi.batch.reading import read_cells
-from ocrhpi.batch.tables import cells_of, with_readings
+from ocrhpi.batch.tunings import shared_predictor
 from ocrhpi.loader import batch_size_of
 from ocrhpi.reading_options import reading_options
 

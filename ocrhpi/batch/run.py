@@ -6,15 +6,14 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ocrhpi.batch.cells import file_content
+from ocrhpi.batch.reading import file_content
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
-    from ocrhpi.batch.cells import Cell
     from ocrhpi.batch.pool import Pool
-    from ocrhpi.batch.reading import Reading
+    from ocrhpi.batch.reading import Cell, Reading
     from ocrhpi.batch.shards import Task
     from ocrhpi.batch.sources import Source
     from ocrhpi.batch.store import Store

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from ocrhpi.batch.cells import Cell
+    from ocrhpi.batch.reading import Cell
 
 _MIN_ROWS, _MAX_ROWS = 64, 1000
 _SHARDS_OF_A_WORKER = 4

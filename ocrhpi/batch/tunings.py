@@ -1,9 +1,4 @@
-"""Measure once per kind of machine, and carry the result to the others of that kind.
-
-Machines are of one kind if everything is equal that makes a tuning wrong when it changes: the key of
-`ocrhpi.tuning.key`, which has the processor, its cores, the engines' versions and the model. On one machine nothing
-needs to be carried: `ocrhpi.tuner.find_or_tune` lets one process measure, and the others wait for its result.
-"""
+"""What was measured, for workers: asked for once, and opened in each."""
 
 from __future__ import annotations
 
@@ -11,13 +6,15 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from ocrhpi.loader import find_model
+from ocrhpi.forks import RenewedLock
+from ocrhpi.loader import find_model, open_predictor
 from ocrhpi.tuner import plan, tuning_or_none
 from ocrhpi.tuning.cache import find, save
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ocrhpi.predictor import Predictor
     from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.cache import Tuning
@@ -94,3 +91,27 @@ def _kind(planned: Plan) -> str:
 def _kept(planned: Plan) -> Tuning | None:
     tuning = find(planned.path, planned.key, planned.model.path).tuning
     return None if tuning is None or tuning.provisional else tuning
+
+
+# Of the process, not of an object: Spark and Dask unpickle the callable anew for every task.
+_predictors: dict[str, Predictor] = {}
+_lock = RenewedLock()
+
+
+def shared_predictor(options: ReadingOptions, winners: Mapping[str, Tuning] | None = None) -> Predictor:
+    """Return this process's predictor for ``options``; it stays open until the process ends.
+
+    Args:
+        options: What reads.
+        winners: What was measured elsewhere, see `ocrhpi.batch.tunings`.
+
+    Raises:
+        OcrhpiError: As `ocrhpi.loader.open_predictor`.
+    """
+    key = options.model_dump_json()
+    with _lock:
+        if key not in _predictors:
+            if winners and keep_winner(options, winners):
+                options = options.without_measuring()
+            _predictors[key] = open_predictor(options)
+        return _predictors[key]

@@ -1,17 +1,14 @@
-"""A worker's end; a child as `ocrhpi.workers` describes it. Commands are methods of `Session`.
-
-Started by `ocrhpi.batch.local_pool`.
-"""
+"""A process that reads shards, and relays its warnings."""
 
 from __future__ import annotations
 
 import base64
+import logging
 import signal
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.batch.log_relay import LogRelay
-from ocrhpi.batch.opening import shared_predictor
 from ocrhpi.batch.reading import read_cells
+from ocrhpi.batch.tunings import shared_predictor
 from ocrhpi.loader import batch_size_of
 from ocrhpi.reading_options import reading_options
 from ocrhpi.workers.commands import serve_commands
@@ -19,8 +16,33 @@ from ocrhpi.workers.commands import serve_commands
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.batch.cells import Cell
-    from ocrhpi.batch.reading import Reading
+    from ocrhpi.batch.reading import Cell, Reading
+
+_log = logging.getLogger("ocrhpi")
+
+
+class LogRelay(logging.Handler):
+    """Collects the warnings of this package in this process."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._texts: list[str] = []
+        _log.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self._texts.append(record.getMessage())
+
+    def take(self) -> list[str]:
+        """Return what came since the last time."""
+        texts, self._texts = self._texts, []
+        return texts
+
+
+def relay(worker: str, texts: list[str]) -> None:
+    """Log here what a worker said there."""
+    for text in texts:
+        _log.warning("worker %s: %s", worker, text)
 
 
 class Session:

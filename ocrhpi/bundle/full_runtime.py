@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FullRuntimeRecognizer:
-    """A `ocrhpi.edge.recognizer.Recognizer` with any backend of ocrhpi.
+    """A `ocrhpi.edge.reader.Recognizer` with any backend of ocrhpi.
 
     Args:
         reader: What reads; closed with this.

@@ -9,7 +9,7 @@ import zipfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ocrhpi.edge.manifest import MANIFEST, FileEntry, Manifest
+from ocrhpi.edge.config import MANIFEST, FileEntry, Manifest
 from ocrhpi.errors import OcrhpiError, OptionError
 from ocrhpi.files import replacing, scratch_file
 

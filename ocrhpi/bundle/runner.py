@@ -27,10 +27,9 @@ EXTRAS = {"onnxruntime": "onnxruntime>=1.17", "openvino": "openvino>=2024.5", "a
 
 # Besides all of ocrhpi.edge; tests/bundle/test_runner.py checks that these are what it imports.
 _MODULES = (
-    *("__init__.py", "py.typed", "data_files.py", "errors.py", "machine.py", "output.py", "values.py"),
+    *("__init__.py", "_version.py", "py.typed", "data_files.py", "errors.py", "machine.py", "output.py", "values.py"),
     *("backends/__init__.py", "backends/onnx_io.py"),
-    *(f"recognition/{name}.py" for name in ("__init__", "batching", "ctc", "decoding", "direction")),
-    *(f"recognition/{name}.py" for name in ("geometry", "headers", "words")),
+    *(f"recognition/{name}.py" for name in ("__init__", "batching", "bidi", "ctc", "decoding", "geometry", "headers")),
 )
 _REQUIRES_PYTHON = ">=3.10"
 _SUMMARY = "Reads text lines with edge bundles of ocrhpi; not to be installed beside ocrhpi, which contains it"

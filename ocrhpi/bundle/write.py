@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from ocrhpi._version import __version__
 from ocrhpi.assembly import open_reader
-from ocrhpi.bundle.lines import calibration_files
-from ocrhpi.bundle.notes import instructions
+from ocrhpi.bundle.notes import calibration_files, instructions
 from ocrhpi.bundle.pack import check_output, pack
 from ocrhpi.bundle.runner import licence_text, runner_name, runner_wheel
 from ocrhpi.bundle.targets import target_of
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ocrhpi.bundle.options import BundleOptions
-    from ocrhpi.bundle.targets import Target
+    from ocrhpi.bundle.targets import BundleOptions, Target
     from ocrhpi.edge.selftest import Verification
     from ocrhpi.model import Model
     from ocrhpi.tuning.calibration import CalibrationLine

@@ -8,8 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ocrhpi.catalog.manifest import Manifest, ManifestEntry, missing_from
-from ocrhpi.catalog.partial import PART_SUFFIX
-from ocrhpi.catalog.responses import SourceFailed
+from ocrhpi.catalog.responses import PART_SUFFIX, SourceFailed
 from ocrhpi.catalog.sources import SOURCES_VARIABLE, default_sources
 from ocrhpi.errors import DownloadError
 

@@ -15,10 +15,10 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from ocrhpi.catalog.partial import PartialFile
 from ocrhpi.catalog.responses import (
     Body,
     Interrupted,
+    PartialFile,
     RangeRefused,
     SourceFailed,
     announced_sha256,

@@ -28,7 +28,7 @@ from ocrhpi.text_recognition import DEFAULT_MODEL_NAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.batch.plan import Format
+    from ocrhpi.batch.formats import Format
     from ocrhpi.batch.pool import Pool
     from ocrhpi.batch.sources import Source
     from ocrhpi.batch.store import Store

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ocrhpi.bench.jobs import find_jobs
-from ocrhpi.bench.run import bench_all
+from ocrhpi.bench.run import bench_all, find_jobs
 from ocrhpi.display.formatting import percent
 from ocrhpi.display.live import watching
 from ocrhpi.errors import OptionError
-from ocrhpi.evaluation.dataset import load_dataset
-from ocrhpi.evaluation.evaluate import evaluate
-from ocrhpi.evaluation.metric import Metric
+from ocrhpi.evaluation.evaluate import Metric, evaluate, load_dataset
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import load_high_performance
 from ocrhpi.output import say

@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from ocrhpi.bundle.artifacts import Beside
-from ocrhpi.bundle.options import BundleOptions
 from ocrhpi.bundle.runner import write_runner
-from ocrhpi.bundle.targets import TARGETS, target_of
+from ocrhpi.bundle.targets import TARGETS, BundleOptions, target_of
 from ocrhpi.bundle.write import write_bundle
 from ocrhpi.cli.options import model_facts, source_of
 from ocrhpi.edge.selftest import describe, verify_bundle

@@ -15,12 +15,10 @@ from tqdm import tqdm
 
 from ocrhpi.backends.registry import backend_specs
 from ocrhpi.cli.options import model_facts, option, source_of
-from ocrhpi.display.formatting import percent, plain
+from ocrhpi.display.formatting import percent, plain, print_view
 from ocrhpi.display.live import watching
-from ocrhpi.display.printing import print_view
 from ocrhpi.errors import OptionError, nearest
-from ocrhpi.evaluation.dataset import load_dataset
-from ocrhpi.evaluation.metric import Metric, unwritable
+from ocrhpi.evaluation.evaluate import Metric, load_dataset, unwritable
 from ocrhpi.evaluation.report import Report, evaluate_backend
 from ocrhpi.files import write_atomically
 from ocrhpi.loader import find_model, open_predictor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ocrhpi.display.printing import print_view
+from ocrhpi.display.formatting import print_view
 from ocrhpi.display.table import tuning_evidence, tuning_json
 from ocrhpi.output import say_json
 from ocrhpi.tuning.cache import read_tuning

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from ocrhpi.output import say
-from ocrhpi.report.changes import as_text
-from ocrhpi.report.compare import compare
+from ocrhpi.report.compare import as_text, compare
 from ocrhpi.report.files import read_rows, write_report
 
 

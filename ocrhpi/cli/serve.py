@@ -117,8 +117,8 @@ def _serve_here(
     served: ReadingOptions, options: ServingOptions, host: str, port: int, shutdown_timeout_s: int, *, access_log: bool
 ) -> None:
     from ocrhpi.serving.app import create_app  # noqa: PLC0415 - behind an extra, as those below
-    from ocrhpi.serving.loading import open_model  # noqa: PLC0415
     from ocrhpi.serving.metrics import PrometheusMetrics  # noqa: PLC0415
+    from ocrhpi.serving.options import open_model  # noqa: PLC0415
     from ocrhpi.serving.server import Server, bind, run, url_of  # noqa: PLC0415
 
     with bind(host, port) as listener:  # before it measures

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ocrhpi.cli.options import model_facts, option, source_of
+from ocrhpi.display.formatting import print_view
 from ocrhpi.display.live import watching
-from ocrhpi.display.printing import print_view
 from ocrhpi.display.table import tuning_json, tuning_table
 from ocrhpi.errors import OutputError
 from ocrhpi.hpi_config import read_hpi_config

@@ -1,12 +1,18 @@
-"""Words and numbers as a terminal may show them."""
+"""Words and numbers as a terminal may show them, and printing of views."""
 
 from __future__ import annotations
 
 import re
+import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from rich.console import RenderableType
 
 _TEN = 10
 _BETWEEN_PARTS = re.compile(r"(?<=[,;:]) | (?=\()")
@@ -62,3 +68,11 @@ def beside_the_cpu(machine: Mapping[str, Any]) -> Iterator[str]:
         yield from map(str, gpus)
     if machine.get("gpu_driver"):
         yield f"driver {machine['gpu_driver']}"
+
+
+def print_view(view: RenderableType) -> None:
+    """Print to stdout, as wide as the terminal; 80 columns where there is none, or what ``COLUMNS`` says."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A pipe on Windows cannot take every text that was read; it gets their code points instead.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    Console(highlight=False, markup=False, emoji=False).print(view, crop=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
@@ -119,3 +120,18 @@ def open_engine(name: str, artifact: Artifact, classes: int, precision: str, thr
     module, _, attribute = ENGINES[name].partition(":")
     engine: EdgeEngine = getattr(importlib.import_module(module), attribute)(artifact, classes, precision, threads)
     return engine
+
+
+def return_freed_memory() -> None:
+    """Give pages that hold nothing any more back to the system, where the C library can: glibc.
+
+    Loading a graph frees as much as the graph is long, in pieces that glibc keeps; with PP-OCRv4_mobile_rec they are 13
+    of 105 MiB. It takes some milliseconds.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes  # noqa: PLC0415 - numpy has loaded it
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    if trim is not None:
+        trim(0)

@@ -1,4 +1,4 @@
-"""Step 1 on a device: paths, encoded bytes, arrays and PIL images -> pixels, decoded by Pillow instead of OpenCV."""
+"""Images on a device: decoded, resized bit for bit as OpenCV does, and made tensors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     import PIL.Image
 
     from ocrhpi.values import Pixels
+
+    Ints = npt.NDArray[np.int32]
+    Positions = npt.NDArray[np.intp]
+    Fractions = npt.NDArray[np.float32]
+    from collections.abc import Sequence
+
+    from ocrhpi.values import InputSpec, LineGeometry, Tensor
 
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | npt.NDArray[Any] | PIL.Image.Image"
 """A path, an encoded image, a BGR array or a PIL image."""
@@ -81,3 +88,111 @@ def _decode(data: bytes, where: str) -> Pixels:
         reason = f"Pillow {PIL.__version__} cannot decode this {image_format.name} ({str(error).rstrip('.')})"
         raise UnreadableInput(where, reason) from error
     return pixels_from_pil(image, where, MAX_PIXELS, transparent=transparent_colour(data))
+
+
+_ONE = np.float32(1 << 11)
+
+
+def resize(image: Pixels, width: int, height: int) -> Pixels:
+    """Resize an image.
+
+    Args:
+        image: (rows, columns, C), uint8, of any memory layout.
+        width: Columns of the result.
+        height: Rows of the result.
+
+    Returns:
+        (height, width, C), uint8; the image itself where it has that size.
+    """
+    rows, columns, channels = image.shape
+    if (rows, columns) == (height, width):
+        return image
+    if (rows, columns) == (2 * height, 2 * width):
+        return _halved(image)
+    first, fractions = _places(rows, height)
+    upper, lower = np.clip(first, 0, rows - 1), np.clip(first + 1, 0, rows - 1)
+    # Of a tall image most rows are no tap of any row of the result.
+    needed, where = np.unique(np.concatenate((upper, lower)), return_inverse=True)
+    across = _across(image[needed], width) >> 4
+    upper_weights, lower_weights = (weights[:, None] for weights in _weights(fractions))
+    mixed = (across[where[:height]] * upper_weights) >> 16
+    mixed += (across[where[height:]] * lower_weights) >> 16
+    mixed += 2
+    mixed >>= 2
+    return mixed.astype(np.uint8).reshape(height, width, channels)
+
+
+def _across(rows: Pixels, width: int) -> Ints:
+    """Resize each row to ``width`` pixels; return the sums, (rows, width * C)."""
+    count, columns, channels = rows.shape
+    first, fractions = _places(columns, width)
+    outside = (first < 0) | (first >= columns - 1)
+    fractions[outside] = 0
+    first = np.clip(first, 0, columns - 1)
+    second = np.minimum(first + 1, columns - 1)
+    # One long axis of pixels and channels: numpy's loops over an axis of three are slow.
+    flat = rows.reshape(count, columns * channels)
+    first_weights, second_weights = (np.repeat(weights, channels) for weights in _weights(fractions))
+    sums = flat.take(_elements(first, channels), axis=1) * first_weights
+    sums += flat.take(_elements(second, channels), axis=1) * second_weights
+    return sums
+
+
+def _places(source: int, target: int) -> tuple[Positions, Fractions]:
+    """Return for each target pixel the first of its two taps, which may lie outside, and the fraction of its place."""
+    scale = 1.0 / (target / source)
+    places = ((np.arange(target) + 0.5) * scale - 0.5).astype(np.float32)
+    floors = np.floor(places)
+    return floors.astype(np.intp), places - floors
+
+
+def _weights(fractions: Fractions) -> tuple[Ints, Ints]:
+    first, second = np.rint((1 - fractions) * _ONE), np.rint(fractions * _ONE)
+    return first.astype(np.int32), second.astype(np.int32)
+
+
+def _elements(pixels: Positions, channels: int) -> Positions:
+    return (pixels[:, None] * channels + np.arange(channels)).ravel()
+
+
+def _halved(image: Pixels) -> Pixels:
+    wide = image.astype(np.uint16)
+    sums = wide[::2, ::2] + wide[::2, 1::2] + wide[1::2, ::2] + wide[1::2, 1::2]
+    return ((sums + 2) >> 2).astype(np.uint8)
+
+
+_WEIGHTS = np.array([3735, 19235, 9798], np.int32)  # of blue, green and red
+
+
+def to_tensor(
+    images: Sequence[Pixels], geometries: Sequence[LineGeometry], shape: tuple[int, int], spec: InputSpec
+) -> Tensor:
+    """Resize, normalise and pad a batch of lines.
+
+    Args:
+        images: N images, each (height, width, 3), uint8, BGR.
+        geometries: Their N geometries.
+        shape: Rows R, at least N, and width W in pixels of the tensor; no line is wider.
+        spec: The model's input; gives H.
+
+    Returns:
+        (R, C, H, W), float32, C-contiguous; pixels in [-1, 1], padding 0, channels as ``spec.color``.
+    """
+    rows, width = shape
+    tensor = np.zeros((rows, spec.channels, spec.height, width), np.float32)
+    for row, image, geometry in zip(tensor[: len(images)], images, geometries, strict=True):
+        pixels = _luminance(image) if spec.color == "GRAY" else image
+        values = resize(pixels, geometry.resized_width, spec.height).astype(np.float32)
+        # In this order, and each rounded to float32; without OpenCV's look-up, quicker than one of numpy's.
+        values /= 255
+        values -= 0.5
+        values /= 0.5
+        channels = values[..., ::-1] if spec.color == "RGB" else values
+        row[:, :, : geometry.resized_width] = channels.transpose(2, 0, 1)
+    return tensor
+
+
+def _luminance(image: Pixels) -> Pixels:
+    """Return (height, width, 1), as OpenCV's ``COLOR_BGR2GRAY`` rounds it: weights of 15 bits."""
+    weighed = image.astype(np.int32) @ _WEIGHTS
+    return ((weighed + (1 << 14)) >> 15).astype(np.uint8)[..., np.newaxis]

@@ -1,20 +1,155 @@
-"""Read a dataset with one engine and count what it read right."""
+"""Lines of known text, how texts are compared, and what an engine read right of them."""
 
 from __future__ import annotations
 
+import os
+import string
+from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrhpi.bench.rows import Accuracy
+from ocrhpi.errors import OptionError, UnreadableInput
 from ocrhpi.reading.stream import lines_ahead, read_stream
-from ocrhpi.values import TextLine, UnreadableLine
+from ocrhpi.recognition.inputs import read_lines
+from ocrhpi.recognition.labels import find_image, read_labels
+from ocrhpi.tuning.gate import can_write
+from ocrhpi.values import LineImage, TextLine, UnreadableLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable
 
-    from ocrhpi.evaluation.dataset import Dataset
-    from ocrhpi.evaluation.metric import Metric
     from ocrhpi.predictor import Predictor
+    from ocrhpi.recognition.labels import Label
+
+_KEPT = frozenset(string.digits + string.ascii_letters)
+_EPSILON = 1e-5  # PaddleOCR's guard against a division by zero; part of every figure that it prints
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """How PaddleOCR's ``RecMetric`` compares a text that was read with the one that is written on the line.
+
+    The definition is that of ``ppocr/metrics/rec_metric.py`` in PaddleOCR 3, of which this is another writing. Accuracy
+    is lines of equal text / (lines + 0.00001). Normalised edit distance is 1 - sum of (edit distance / length of the
+    longer text) / (lines + 0.00001), where two empty texts are at distance 0. Both are better the higher.
+
+    Attributes:
+        ignore_space: Spaces (U+0020) do not count.
+        is_filter: Only the digits and letters of ASCII count, upper case as lower case.
+    """
+
+    ignore_space: bool = True
+    is_filter: bool = False
+
+    def comparable(self, text: str) -> str:
+        """Return what of ``text`` counts."""
+        if self.ignore_space:
+            text = text.replace(" ", "")
+        if self.is_filter:
+            text = "".join(char for char in text if char in _KEPT).lower()
+        return text
+
+    def distance(self, expected: str, read: str) -> float:
+        """Return the edit distance of what counts over the longer length: 0.0 for equal texts, at most 1.0."""
+        # Here, since what only parses a command line compares nothing.
+        from rapidfuzz.distance import Levenshtein  # noqa: PLC0415
+
+        return Levenshtein.normalized_distance(self.comparable(read), self.comparable(expected))
+
+    @staticmethod
+    def accuracy(correct: int, lines: int) -> float:
+        """Return the share of lines that were read exactly."""
+        return correct / (lines + _EPSILON)
+
+    @staticmethod
+    def norm_edit_distance(distances: Iterable[float], lines: int) -> float:
+        """Return 1 minus the mean of the distances."""
+        return 1 - sum(distances) / (lines + _EPSILON)
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritable:
+    """Texts that a model cannot read exactly, since its vocabulary cannot write them.
+
+    Attributes:
+        lines: How many texts.
+        characters: The characters in them that are not in the vocabulary, the most frequent first.
+    """
+
+    lines: int
+    characters: tuple[str, ...]
+
+
+def unwritable(texts: Iterable[str], labels: Collection[str], metric: Metric) -> Unwritable:
+    """Count the texts that cannot be put together from ``labels``, as far as the metric looks at them.
+
+    PaddleOCR's own evaluation leaves such characters out of a text before it compares, and so finds more lines right.
+
+    Args:
+        texts: What is written on the lines.
+        labels: What the classes of the model stand for, `ocrhpi.model.Model.labels`.
+        metric: How texts are compared.
+    """
+    known = frozenset(map(metric.comparable, labels))
+    lines = 0
+    characters: Counter[str] = Counter()
+    for text in map(metric.comparable, texts):
+        unknown = [char for char in text if char not in known]
+        if unknown and not can_write(text, known):  # a class may stand for several characters at once
+            lines += 1
+            characters.update(unknown)
+    return Unwritable(lines, tuple(char for char, _ in characters.most_common()))
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Lines of known text.
+
+    Attributes:
+        name: Name of the folder.
+        folder: What the paths of the labels are relative to, absolute.
+        labels: What is written on each line, in the order of the label file; one image may be there several times.
+    """
+
+    name: str
+    folder: Path
+    labels: tuple[Label, ...]
+
+    def read(self, label: Label) -> LineImage | UnreadableLine:
+        """Read the image of a label; of a file of several pages the first, as PaddleOCR does."""
+        path = str(find_image(self.folder, label.path) or self.folder / label.path)
+        line = None if os.path.isdir(path) else next(read_lines(path), None)  # noqa: PTH112 - Path.is_dir() may raise
+        if line is None:
+            return UnreadableLine(UnreadableInput(path, "holds no image; expected the file of one line"), path)
+        return line
+
+
+def load_dataset(labels: Path | str, folder: Path | str | None = None) -> Dataset:
+    """Read a label file and see that its images are where they should be; none is decoded before it is read.
+
+    Args:
+        labels: The label file, see `ocrhpi.recognition.labels.read_labels`.
+        folder: What its paths are relative to; None: the folder that it is in.
+
+    Raises:
+        OptionError: The label file cannot be read, or holds no line or a malformed one; the folder does not exist, or
+            holds none of the images.
+    """
+    file = Path(labels).absolute()
+    place = file.parent if folder is None else Path(folder).absolute()
+    read = read_labels(file, "labels")
+    if not read:
+        raise OptionError("labels", f"{file} holds no line; expected a path, a tab and a text in each")
+    if not place.is_dir():
+        raise OptionError("data", f"received {str(folder)!r}, no folder; expected what the paths in {file} start from")
+    if not any(find_image(place, label.path) for label in read):
+        problem = (
+            f"none of the images of {file} are in {place}; expected, for example, {str(place / read[0].path)[:300]}"
+        )
+        raise OptionError("data", f"{problem}; give the folder that the paths start from")
+    return Dataset(place.resolve().name or str(place), place, read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +177,7 @@ class Evaluation:
         dataset: Its name.
         lines: All labelled lines, those included whose image could not be read: they count as wrong.
         correct: Lines of equal text.
-        accuracy: As `ocrhpi.evaluation.metric.Metric` defines it.
+        accuracy: As `ocrhpi.evaluation.evaluate.Metric` defines it.
         norm_edit_distance: The same; a line whose image could not be read has distance 1.
         differences: The other lines, in the order of the label file.
     """

@@ -12,9 +12,7 @@ from ocrhpi.evaluation.evaluate import evaluate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocrhpi.evaluation.dataset import Dataset
-    from ocrhpi.evaluation.evaluate import Difference, Evaluation
-    from ocrhpi.evaluation.metric import Metric, Unwritable
+    from ocrhpi.evaluation.evaluate import Dataset, Difference, Evaluation, Metric, Unwritable
     from ocrhpi.predictor import Predictor
 
 Opener: TypeAlias = "Callable[[], Predictor]"

@@ -13,14 +13,12 @@ from ocrhpi.backends.registry import create_backend
 from ocrhpi.cache import keep, kept
 from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError, OutputError
 from ocrhpi.export.convert import convert_paddle
-from ocrhpi.export.emulation import emulate_half
-from ocrhpi.export.fp16 import to_half
-from ocrhpi.export.heads import add_head
+from ocrhpi.export.fp16 import emulate_half, to_half
+from ocrhpi.export.heads import add_head, take_pixels
 from ocrhpi.export.isolated import telling_line
 from ocrhpi.export.masking import mask_widths
 from ocrhpi.export.packages import CONVERTER_MODULES, EXPORT_MODULES, missing_modules, require_modules
 from ocrhpi.export.passes import mend_scalar_concats, name_interface, set_metadata, simplify
-from ocrhpi.export.pixels import take_pixels
 from ocrhpi.export.verification import read_reference, verify_equal, verify_half
 from ocrhpi.files import replacing, scratch_file, told_as_output
 from ocrhpi.model import CONFIG_NAME, ONNX_NAME, Model, ModelFiles, load_model
@@ -52,7 +50,7 @@ class GraphForm:
         head: Where the reduction to top-1 happens, see `ocrhpi.values.Head`.
         masked: Whether it takes the exact width of each line, so that any lines share a batch.
         precision: Of its arithmetic; inputs and outputs are the same in each.
-        pixels: Whether it takes uint8 pixels and normalises them itself, see `ocrhpi.export.pixels`.
+        pixels: Whether it takes uint8 pixels and normalises them itself, see `ocrhpi.export.heads`.
     """
 
     head: Head = "full"

@@ -1,8 +1,4 @@
-"""FP16 by the graph: an FP32 graph -> a mixed-precision one, strongly typed, that keeps its inputs and outputs.
-
-Every node gets one float type (`ocrhpi.export.precisions`); a tensor that is wanted in the other one is cast once, for
-all its consumers. It is the only FP16 of engines that take types from the graph, and the same for all others.
-"""
+"""FP16 by the graph, and what it does to results where no GPU is at hand."""
 
 from __future__ import annotations
 
@@ -10,14 +6,69 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ocrhpi.export.graph import GraphEditor
-from ocrhpi.export.precisions import Precision, constants_of, element_types, plan_precisions
+from ocrhpi.export.passes import GraphEditor
+from ocrhpi.export.precisions import MOVES, SIZES, Precision, constants_of, element_types, plan_precisions
 from ocrhpi.graph_facts import PRECISION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from onnx import ModelProto, NodeProto
+
+_EXACT = MOVES | SIZES | {"Cast", "Constant"}
+
+
+def emulate_half(model: ModelProto) -> ModelProto:
+    """Return a copy of a graph that `ocrhpi.export.fp16.to_half` made, to be run without graph optimisation.
+
+    Raises:
+        ValueError: The type of a tensor cannot be inferred.
+    """
+    import onnx  # noqa: PLC0415 - only the exporter needs it
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return _Emulator(copy).run()
+
+
+class _Emulator:
+    def __init__(self, model: ModelProto) -> None:
+        from onnx import TensorProto  # noqa: PLC0415
+
+        self._model = model
+        self._single, self._half = int(TensorProto.FLOAT), int(TensorProto.FLOAT16)
+        self._halves = {name for name, kind in element_types(model).items() if kind == self._half}
+        self._constants = constants_of(model)
+        self._editor = GraphEditor(model, "emulated")
+        self._rounded: dict[str, str] = {}
+        self._widened: dict[str, str] = {}
+
+    def run(self) -> ModelProto:
+        for node in self._model.graph.node:
+            exact = node.op_type in _EXACT
+            for position, name in enumerate(node.input):
+                if name in self._halves:
+                    rounded = self._rounded.get(name, name)
+                    node.input[position] = rounded if exact else self._widen(rounded)
+            if not exact:
+                self._round(node)
+        self._editor.finish()
+        return self._model
+
+    def _round(self, node: NodeProto) -> None:
+        for name in node.output:
+            if name in self._halves:
+                self._rounded[name] = self._editor.node("Cast", [name], to=self._half)
+
+    def _widen(self, tensor: str) -> str:
+        if tensor not in self._widened:
+            value = self._constants.get(tensor)
+            self._widened[tensor] = (
+                self._editor.node("Cast", [tensor], to=self._single)
+                if value is None
+                else self._editor.constant(value.astype(np.float32))
+            )
+        return self._widened[tensor]
 
 
 def to_half(model: ModelProto, single_operators: Collection[str] = ()) -> ModelProto:

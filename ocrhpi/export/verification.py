@@ -119,7 +119,7 @@ def verify_half(source: Model, exported: Path, emulated: Path) -> None:
     Args:
         source: The plain ONNX file in FP32, with all probabilities, from which the margins are taken.
         exported: The FP16 graph.
-        emulated: The same, with every result rounded, see `ocrhpi.export.emulation`.
+        emulated: The same, with every result rounded, see `ocrhpi.export.fp16`.
 
     Raises:
         ExportError: The graph reads something else, or ONNX Runtime fails, crashes or hangs on it; the error counts

@@ -9,10 +9,10 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.batch.log_relay import LogRelay, relay
-from ocrhpi.batch.opening import shared_predictor
 from ocrhpi.batch.pool import Pool
 from ocrhpi.batch.reading import read_cells
+from ocrhpi.batch.tunings import shared_predictor
+from ocrhpi.batch.worker import LogRelay, relay
 from ocrhpi.errors import OcrhpiError, WorkerFailed
 from ocrhpi.integrations.ray_cluster import import_ray, live_nodes, share_out, winners_of
 from ocrhpi.loader import batch_size_of
@@ -20,8 +20,7 @@ from ocrhpi.loader import batch_size_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ocrhpi.batch.cells import Cell
-    from ocrhpi.batch.reading import Reading
+    from ocrhpi.batch.reading import Cell, Reading
     from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.cache import Tuning
 

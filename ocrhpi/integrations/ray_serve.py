@@ -89,7 +89,7 @@ def application(
     from ray import serve  # noqa: PLC0415 - heavy, and behind an extra
 
     from ocrhpi.serving.app import create_app  # noqa: PLC0415 - behind an extra, too
-    from ocrhpi.serving.loading import open_model  # noqa: PLC0415 - loads OpenCV
+    from ocrhpi.serving.options import open_model  # noqa: PLC0415 - loads OpenCV
 
     limits = options or ServingOptions()
     cpus = served.threads or max(1, usable_cores() // replicas)

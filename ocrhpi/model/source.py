@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -11,6 +13,23 @@ from pydantic import BeforeValidator, Field
 from ocrhpi.errors import OptionError
 from ocrhpi.options import Options, PathText
 from ocrhpi.values import LARGEST_SIZE
+
+_UNFIT = re.compile(r"[^\w.+-]", re.ASCII)
+_LONGEST = 100
+_DIGEST = 12
+
+
+def file_name(name: str) -> str:
+    """Return ``name`` as one part of a path, on any system: a model may be called ``../../x`` or by 250 letters.
+
+    Official names stay as they are. Others get a digest where something was taken out, so that no two names meet.
+    """
+    plain = _UNFIT.sub("_", name).strip(".")[:_LONGEST]
+    if plain and plain == name:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+    return f"{plain[: _LONGEST - _DIGEST - 1] or 'model'}-{digest}"
+
 
 _SIZES = 3
 Size = Annotated[int, Field(ge=1, le=LARGEST_SIZE)]

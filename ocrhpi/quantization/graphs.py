@@ -10,15 +10,13 @@ from ocrhpi.backends.guest import as_it_was
 from ocrhpi.cache import cache_root, keep, kept
 from ocrhpi.errors import ExportError
 from ocrhpi.export.exporter import EXPORTER_VERSION, export_model
-from ocrhpi.export.folding import fold_scales
-from ocrhpi.export.passes import FP32_TENSORS_KEY
+from ocrhpi.export.passes import FP32_TENSORS_KEY, fold_scales
 from ocrhpi.files import replacing
 from ocrhpi.graph_facts import PRECISION_KEY
 from ocrhpi.model import ModelFiles
-from ocrhpi.quantization.layers import kept_tensors
-from ocrhpi.quantization.quantize import MIN_OPSET, opset_of, quantize
+from ocrhpi.quantization.plan import cache_path, find_plan
+from ocrhpi.quantization.quantize import MIN_OPSET, kept_tensors, opset_of, quantize
 from ocrhpi.quantization.statistics import read_statistics
-from ocrhpi.quantization.store import cache_path, find_plan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

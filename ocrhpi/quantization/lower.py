@@ -9,24 +9,21 @@ from ocrhpi.backends.guest import as_it_was
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.errors import BackendMismatch, OptionError
 from ocrhpi.export.exporter import export_model
-from ocrhpi.export.folding import fold_scales
+from ocrhpi.export.passes import fold_scales
 from ocrhpi.files import temporary_folder
-from ocrhpi.quantization.effect import Effect, Reference
 from ocrhpi.quantization.graphs import save_lowered
-from ocrhpi.quantization.layers import find_layers
-from ocrhpi.quantization.lines import line_tensors
-from ocrhpi.quantization.plan import LayerReport, PrecisionPlan, Step, write_plan
-from ocrhpi.quantization.search import Found, Tried, search
-from ocrhpi.quantization.statistics import measure_layers, statistics_digest, write_statistics
-from ocrhpi.quantization.store import cache_path, key_of
+from ocrhpi.quantization.plan import LayerReport, PrecisionPlan, Step, cache_path, key_of, write_plan
+from ocrhpi.quantization.quantize import find_layers
+from ocrhpi.quantization.search import Effect, Found, Reference, Tried, search
+from ocrhpi.quantization.statistics import line_tensors, measure_layers, statistics_digest, write_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ocrhpi.model import Model
-    from ocrhpi.quantization.layers import Layer
     from ocrhpi.quantization.plan import Lowered
+    from ocrhpi.quantization.quantize import Layer
     from ocrhpi.quantization.statistics import LayerStatistics
     from ocrhpi.values import Pixels
 

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 import yaml
 from pydantic import Field
 
+from ocrhpi.backends.registry import availability, backend_specs
+from ocrhpi.cache import cache_root
 from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import OptionError
+from ocrhpi.export.exporter import EXPORTER_VERSION
 from ocrhpi.files import told_as_output, write_atomically
 from ocrhpi.options import Options
 from ocrhpi.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ocrhpi.model import Model
 
 FORMAT: Final = "ocrhpi-precision-plan-1"
 
@@ -38,7 +43,7 @@ class LayerReport(Options):
         name: Its output tensor.
         operator: Its ONNX operator.
         work: Its share of the multiply-adds of all layers.
-        shift: How far probabilities move when its group alone is lowered, see `ocrhpi.quantization.effect.Effect`; None
+        shift: How far probabilities move when its group alone is lowered, see `ocrhpi.quantization.search.Effect`; None
             where that was not measured.
     """
 
@@ -120,3 +125,53 @@ def read_plan(path: Path) -> PrecisionPlan:
         reason = " ".join(str(error).split())[:300]
         problem = f"{path} is no plan of precisions ({reason}); make one with 'ocrhpi lower'"
         raise OptionError("precision", problem) from error
+
+
+PLANNER_VERSION = 1
+"""Part of the key of plans; to be raised with every change of how they are found."""
+
+
+def cache_path(model: Model, precision: Lowered, *, cache_dir: Path | str | None = None) -> Path:
+    """Return the file of the plan; the graphs of a plan are in a folder beside it."""
+    folder = cache_root(cache_dir) / "precision" / f"{model.file_name}-{_fingerprint(model)[:16]}"
+    return folder / f"{precision}.yml"
+
+
+def key_of(model: Model, engine: str) -> dict[str, Any]:
+    """Return everything that makes a plan wrong when it changes.
+
+    Args:
+        model: The model.
+        engine: Name of the backend that the plan is measured with.
+    """
+    return {
+        "model": _fingerprint(model),
+        "engine": engine,
+        "engine_version": availability(backend_specs()[engine]).version,
+        "exporter": EXPORTER_VERSION,
+        "planner": PLANNER_VERSION,
+    }
+
+
+def find_plan(model: Model, precision: Lowered, *, cache_dir: Path | str | None = None) -> PrecisionPlan:
+    """Return the kept plan of a model.
+
+    Raises:
+        OptionError: There is none, or it holds no more; the error says why, and how to make one.
+    """
+    path = cache_path(model, precision, cache_dir=cache_dir)
+    hint = f"make it with: ocrhpi lower {model.path} --precision {precision}"
+    if not path.is_file():
+        raise OptionError("precision", f"{precision!r} needs a plan of which layers have it, and there is none; {hint}")
+    plan = read_plan(path)
+    engine = str(plan.key.get("engine"))
+    now = key_of(model, engine) if engine in backend_specs() else {}
+    stale = sorted(name for name in {**plan.key, **now} if plan.key.get(name) != now.get(name))
+    if stale:
+        raise OptionError("precision", f"the plan {path} is of another {', '.join(stale)}; {hint}")
+    return plan
+
+
+def _fingerprint(model: Model) -> str:
+    """Return the model's; how lines are stretched decides nothing about its graph."""
+    return (model if model.spec.stretch_width is None else model.stretched(None)).fingerprint

@@ -12,6 +12,9 @@ from ocrhpi.backends.guest import as_it_was
 from ocrhpi.errors import OptionError
 from ocrhpi.export.passes import INPUT_NAME
 from ocrhpi.files import replacing, told_as_output
+from ocrhpi.recognition.batching import plan_batches
+from ocrhpi.recognition.geometry import line_geometry
+from ocrhpi.recognition.tensors import to_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +23,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from onnx import ModelProto
 
-    from ocrhpi.values import Tensor
+    from ocrhpi.values import InputSpec, Pixels, Tensor
+
+_BATCH = 8  # lines of base width
+
+
+def line_tensors(lines: Sequence[Pixels], spec: InputSpec) -> list[Tensor]:
+    """Return the lines as batches of equal exact width, (N, 3, H, W), float32."""
+    geometries = [line_geometry(line.shape[1], line.shape[0], spec) for line in lines]
+    plan = plan_batches([one.padded_width for one in geometries], _BATCH * spec.base_width, call_cost=0)
+    return [
+        to_tensor([lines[number] for number in batch.numbers], [geometries[number] for number in batch.numbers], spec)
+        for batch in plan
+    ]
+
 
 Range: TypeAlias = tuple[float, float]
 """Least and largest value of a tensor."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.bench.rows import MODES
 from ocrhpi.display.formatting import plain
-from ocrhpi.report.formatting import MISSING, accuracy, either, equal_texts, gain, number, speed
-from ocrhpi.report.summary import HIGH_PERFORMANCE
+from ocrhpi.report.summary import HIGH_PERFORMANCE, MISSING, accuracy, either, equal_texts, gain, number, speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

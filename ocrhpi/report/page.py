@@ -17,7 +17,9 @@ from ocrhpi.bench.rows import MODES
 from ocrhpi.display.formatting import times
 from ocrhpi.display.summary import figures_of as tuning_figures
 from ocrhpi.report import plot as plotting
-from ocrhpi.report.formatting import (
+from ocrhpi.report.markdown import notes_of
+from ocrhpi.report.summary import (
+    HIGH_PERFORMANCE,
     MISSING,
     NO_DIFFERENCE,
     accuracy,
@@ -27,9 +29,8 @@ from ocrhpi.report.formatting import (
     interval,
     number,
     speed,
+    verdict,
 )
-from ocrhpi.report.markdown import notes_of
-from ocrhpi.report.summary import HIGH_PERFORMANCE, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

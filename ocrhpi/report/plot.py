@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocrhpi.bench.rows import MODES
-from ocrhpi.report.formatting import number
-from ocrhpi.report.summary import HIGH_PERFORMANCE
+from ocrhpi.report.summary import HIGH_PERFORMANCE, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -16,8 +16,14 @@ from ocrhpi.errors import RequestRefused, nearest
 from ocrhpi.serving.metrics import PrometheusMetrics
 from ocrhpi.serving.middleware import BodyLimits, RequestCounts
 from ocrhpi.serving.recognizer import Recognizer
-from ocrhpi.serving.responses import error_response, refusal_response, result_response
-from ocrhpi.serving.schema import ErrorAnswer, InferAnswer, InferRequest
+from ocrhpi.serving.schema import (
+    ErrorAnswer,
+    InferAnswer,
+    InferRequest,
+    error_response,
+    refusal_response,
+    result_response,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Sequence

@@ -6,6 +6,7 @@ All of it runs in one event loop, so nothing is locked; only the reader works in
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.errors import RequestRefused
 from ocrhpi.recognition.geometry import geometry_of
-from ocrhpi.serving.rate import LineRate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,6 +24,31 @@ if TYPE_CHECKING:
     from ocrhpi.serving.metrics import Metrics
     from ocrhpi.serving.options import ServingOptions
     from ocrhpi.values import LineImage, TextLine
+
+_WEIGHT = 0.1  # of the last batch: the memory is about ten batches
+_LONGEST_S = 600
+
+
+class LineRate:
+    """A moving average of the time that a line takes, over the batches that were read."""
+
+    def __init__(self) -> None:
+        self._line_s: float | None = None
+        self._last_end = -math.inf
+
+    def read(self, lines: int, began: float, ended: float) -> None:
+        """Take note of a batch; times are those of one clock, in seconds.
+
+        Batches may overlap: what a batch took counts from the end of the one before it.
+        """
+        line_s = (ended - max(began, self._last_end)) / lines
+        self._last_end = ended
+        self._line_s = line_s if self._line_s is None else self._line_s + _WEIGHT * (line_s - self._line_s)
+
+    def wait_s(self, lines: int) -> int:
+        """Estimate how long so many lines take, in whole seconds, at least 1."""
+        return min(_LONGEST_S, max(1, math.ceil(lines * (self._line_s or 0.0))))
+
 
 # One batch is in the engine; a second one, if it is full, is prepared and decoded beside it.
 _BATCHES_AT_ONCE = 2

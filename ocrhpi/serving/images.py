@@ -7,21 +7,160 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
+import socket
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urljoin
 
-from ocrhpi.errors import RequestRefused
+from ocrhpi.errors import RequestRefused, UnreadableInput
 from ocrhpi.recognition.headers import HEAD_BYTES, is_pdf, is_tiff, sniff
-from ocrhpi.recognition.inputs import Limits, read_lines
-from ocrhpi.recognition.remote import is_url
+from ocrhpi.recognition.inputs import Limits, is_url, read_lines
 from ocrhpi.serving.schema import DocumentInfo, ImageInfo, PageInfo
-from ocrhpi.serving.urls import fetch
 from ocrhpi.values import UnreadableLine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import urllib3
+
     from ocrhpi.serving.options import ServingOptions
     from ocrhpi.serving.schema import DataInfo, InferRequest
     from ocrhpi.values import LineImage
+
+_MAX_REDIRECTS = 5
+_CHUNK_BYTES = 1 << 16
+_SHOWN_CHARACTERS = 200
+_SUCCESS = 200
+_PORTS = {"http": 80, "https": 443}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+def fetch(url: str, where: str, options: ServingOptions) -> bytes:
+    """Return what is behind the URL.
+
+    Args:
+        url: With http or https.
+        where: Names the file in errors.
+        options: Say which hosts are allowed, how long it may take, and how many bytes it may give.
+
+    Raises:
+        RequestRefused: URLs are off, or this one is not allowed, too long, too slow or gives no success.
+    """
+    if options.urls == "off":
+        raise RequestRefused(
+            422, f"{where}: received a URL, and this server takes none; send the file itself, in base64"
+        )
+    try:
+        return _fetch(url, options, time.monotonic() + options.url_timeout_s)
+    except UnreadableInput as error:
+        raise RequestRefused(422, f"{where}: {error}") from error
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an IP address, and the IPv4 address that an IPv6 one may carry, belongs to the public internet."""
+    ip = ipaddress.ip_address(address.partition("%")[0])  # without the zone of a link-local address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast
+    carried = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    if ip in _NAT64:
+        carried.append(ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF))
+    inner = [str(address) for address in carried if address is not None]
+    if inner:
+        return all(is_public(address) for address in inner)
+    return ip.is_global and not ip.is_multicast
+
+
+def _fetch(url: str, options: ServingOptions, deadline: float) -> bytes:
+    import urllib3  # noqa: PLC0415 - slow to import, and only URLs need it
+
+    shown = url[:_SHOWN_CHARACTERS]
+    target = url
+    try:
+        for _ in range(_MAX_REDIRECTS + 1):
+            with _opened(target, shown, deadline, any_host=options.urls == "any") as response:
+                location = response.get_redirect_location()
+                if not location:
+                    return _body(response, shown, options.max_body_bytes, deadline)
+                target = urljoin(target, location)
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        if isinstance(error, UnreadableInput):
+            raise
+        raise UnreadableInput(shown, f"cannot be downloaded ({type(error).__name__})") from error
+    raise UnreadableInput(shown, f"redirects more than {_MAX_REDIRECTS} times")
+
+
+@contextmanager
+def _opened(target: str, shown: str, deadline: float, *, any_host: bool) -> Iterator[urllib3.BaseHTTPResponse]:
+    """Ask for ``target``, without following redirects; its body is still to be read."""
+    import urllib3  # noqa: PLC0415 - see _fetch
+
+    parts = urllib3.util.parse_url(target)
+    host = parts.host
+    if not is_url(target) or host is None:
+        raise UnreadableInput(shown, "leads to no http:// or https:// URL with a host")
+    secure = parts.scheme == "https"
+    port = parts.port or _PORTS["https" if secure else "http"]
+    address = _address(host.strip("[]"), port, shown, any_host=any_host)
+    with _secure_pool(address, port, host) if secure else urllib3.HTTPConnectionPool(address, port) as pool:
+        response = pool.urlopen(
+            "GET",
+            parts.request_uri,
+            headers={"Host": parts.netloc or host, "Accept-Encoding": "identity", "User-Agent": "ocrhpi"},
+            redirect=False,
+            retries=False,
+            assert_same_host=False,
+            timeout=urllib3.Timeout(total=max(0.1, deadline - time.monotonic())),
+            preload_content=False,
+            decode_content=False,
+        )
+        try:
+            yield response
+        finally:
+            response.close()
+
+
+def _secure_pool(address: str, port: int, host: str) -> urllib3.HTTPSConnectionPool:
+    """Return a pool that connects to the address and expects the certificate of the host."""
+    import urllib3  # noqa: PLC0415 - see _fetch
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH  # noqa: PLC0415 - what `recognition.remote` trusts
+
+    return urllib3.HTTPSConnectionPool(
+        address,
+        port,
+        ca_certs=DEFAULT_CA_BUNDLE_PATH,
+        cert_reqs="CERT_REQUIRED",
+        server_hostname=host,
+        assert_hostname=host,
+    )
+
+
+def _address(host: str, port: int, shown: str, *, any_host: bool) -> str:
+    """Look the host up; all its addresses must be allowed."""
+    found = _looked_up(host, port)
+    if not any_host and not all(is_public(address) for address in found):
+        raise UnreadableInput(shown, f"{host} is not a host of the public internet; this server asks no others")
+    return min(found, key=lambda address: (":" in address, address))  # not every machine has a way to IPv6
+
+
+def _looked_up(host: str, port: int) -> set[str]:
+    return {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+
+
+def _body(response: urllib3.BaseHTTPResponse, shown: str, max_bytes: int, deadline: float) -> bytes:
+    if response.status != _SUCCESS:
+        raise UnreadableInput(shown, f"the server answered {response.status} {response.reason}")
+    body = bytearray()
+    while chunk := response.read1(_CHUNK_BYTES):  # what is there: a server that drips must not hold the thread
+        body += chunk
+        if len(body) > max_bytes:
+            raise UnreadableInput(shown, f"the file is longer than the limit of {max_bytes} bytes")
+        if time.monotonic() > deadline:
+            raise UnreadableInput(shown, "took too long to download")
+    return bytes(body)
+
 
 _PDF, _IMAGE = 0, 1  # fileType of PaddleX
 _UNREADABLE = 422

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ocrhpi.errors import RequestRefused
-from ocrhpi.serving.responses import refusal_response
+from ocrhpi.serving.schema import refusal_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

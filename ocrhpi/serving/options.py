@@ -1,12 +1,18 @@
-"""What a server allows: limits of one request, of all requests that wait, and of time."""
+"""How a server is set, and the reader that it opens."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from ocrhpi.loader import batch_size_of, open_predictor
 from ocrhpi.options import Options
+
+if TYPE_CHECKING:
+    from ocrhpi.predictor import Predictor
+    from ocrhpi.reading_options import ReadingOptions
+    from ocrhpi.tuning.progress import OnProgress
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -55,3 +61,21 @@ class ServingOptions(Options):
     timeout_s: Seconds = 60.0
     body_timeout_s: Seconds = 30.0
     decode_threads: AtLeastOne = 2
+
+
+def open_model(
+    served: ReadingOptions, options: ServingOptions, on_progress: OnProgress = lambda _: None
+) -> tuple[Predictor, ServingOptions]:
+    """Open the predictor, and return it with the options, in which the batch size is settled.
+
+    Args:
+        served: What reads.
+        options: Of the server. Without a batch size, it is what was measured for this model, or 8.
+        on_progress: Is told of every step of a tuning.
+
+    Raises:
+        OcrhpiError: The model cannot be found, fetched or run, or a configuration does not fit.
+    """
+    predictor = open_predictor(served, on_progress)
+    settled = options.batch_size or batch_size_of(served)
+    return predictor, options.model_copy(update={"batch_size": settled})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ocrhpi.errors import RequestRefused
-from ocrhpi.recognition.remote import is_url
+from ocrhpi.recognition.inputs import is_url
 from ocrhpi.serving.batcher import Batcher
 from ocrhpi.serving.images import read_files
 from ocrhpi.serving.schema import InferResult, LineResult, PrunedResult, Words

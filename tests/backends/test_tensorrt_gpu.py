@@ -14,8 +14,8 @@ from ocrhpi.assembly import open_reader
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
 from ocrhpi.backends.registry import availability, backend_specs
 from ocrhpi.backends.tensorrt_ import TensorRtBackend, _import_tensorrt
+from ocrhpi.backends.trt.execution import import_cuda_runtime
 from ocrhpi.backends.trt.gpu import open_gpu
-from ocrhpi.backends.trt.graphs import import_cuda_runtime
 from ocrhpi.backends.trt.names import version_of
 from ocrhpi.candidate import Candidate
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, BatchError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.batch import opening
+from ocrhpi.batch import tunings
 from tests.batch.lines import write_model
 from tests.batch.plugins import install_plugins
 
@@ -24,4 +24,4 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The backends of `tests.batch.plugins`; none is open in this process."""
     install_plugins(tmp_path / "site")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.setattr(opening, "_predictors", {})
+    monkeypatch.setattr(tunings, "_predictors", {})

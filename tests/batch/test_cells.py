@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrhpi.batch.cells import fault_of, file_content, read_cell
+from ocrhpi.batch.reading import fault_of, file_content, read_cell
 from ocrhpi.errors import UnreadableInput
 from ocrhpi.values import LineImage, UnreadableLine
 from tests.batch.lines import pixels, png

@@ -16,7 +16,7 @@ from ocrhpi.errors import MissingExtra
 from tests.batch.lines import needs_arrow
 
 if TYPE_CHECKING:
-    from ocrhpi.batch.plan import Format
+    from ocrhpi.batch.formats import Format
 
 READINGS = [Reading("中\n", 0.25), Reading("", 0.0, "gone")]
 COLUMNS = {"rec_id": ["a.png", "b \udcff.png"], "label": ["x", None]}

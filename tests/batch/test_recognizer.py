@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ocrhpi.batch import LineRecognizer, opening
+from ocrhpi.batch import LineRecognizer, tunings
 from ocrhpi.errors import OptionError, UnknownBackend
 from tests.batch.lines import name_of, needs_arrow, needs_pandas, pixels, png
 
@@ -58,13 +58,13 @@ def test_ray_hands_out_arrow(recognizer: LineRecognizer) -> None:
 
 def test_it_opens_late_and_once_a_process(recognizer: LineRecognizer) -> None:
     assert recognizer({"image": np.array([], object)})["rec_text"].tolist() == []
-    assert opening._predictors == {}
+    assert tunings._predictors == {}
     copies = [pickle.loads(pickle.dumps(recognizer)) for _ in range(8)]
     table = {"image": np.array([png("abc")] * 3, object)}
     with ThreadPoolExecutor(8) as threads:
         for read in threads.map(lambda copy: copy(table), copies):
             assert read["rec_text"].tolist() == ["abc"] * 3
-    assert len(opening._predictors) == 1
+    assert len(tunings._predictors) == 1
     assert len(pickle.dumps(recognizer)) < 2000
 
 
@@ -83,6 +83,6 @@ def test_normal_mode_reads_what_paddleocr_reads(v4_mobile_dir: Path, lines_dir: 
     files = list(labels)[:8]
     read = recognizer({"file": np.array([str(lines_dir / file) for file in files])})
     assert read["rec_text"].tolist() == [labels[file].text for file in files]
-    (predictor,) = opening._predictors.values()
+    (predictor,) = tunings._predictors.values()
     assert predictor.effective.threads == 1
     predictor.close()

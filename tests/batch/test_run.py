@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ocrhpi.batch.cells import Cell
+    from ocrhpi.batch.reading import Cell
     from ocrhpi.batch.sources import Source
 
 ROWS = 10

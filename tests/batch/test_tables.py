@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ocrhpi.batch.formats import cells_of, with_readings
 from ocrhpi.batch.reading import Reading
-from ocrhpi.batch.tables import cells_of, with_readings
 from ocrhpi.errors import OptionError
 from tests.batch.lines import needs_arrow, needs_pandas
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi import tuner
-from ocrhpi.batch import opening
+from ocrhpi.batch import tunings
 from ocrhpi.batch.tunings import device_of, find_winner, keep_winner, measure_winner
 from ocrhpi.machine import describe_machine
 from ocrhpi.reading_options import reading_options
@@ -96,9 +96,9 @@ def test_what_came_along_is_kept_before_the_model_is_opened(
     winner = measure_winner(options_at(tiny_dir, tmp_path / "one"))
     assert winner.tuning is not None
     there = options_at(tiny_dir, tmp_path / "other")
-    monkeypatch.setattr(opening, "_predictors", {})
-    monkeypatch.setattr(opening, "open_predictor", lambda options: measure_winner(options).tuning)
-    opened: object = opening.shared_predictor(there, {winner.kind: winner.tuning})
+    monkeypatch.setattr(tunings, "_predictors", {})
+    monkeypatch.setattr(tunings, "open_predictor", lambda options: measure_winner(options).tuning)
+    opened: object = tunings.shared_predictor(there, {winner.kind: winner.tuning})
     assert isinstance(opened, Tuning)
     assert opened.created == winner.tuning.created
     assert len(measured) == 1

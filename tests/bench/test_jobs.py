@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.bench import jobs
-from ocrhpi.bench.jobs import REFERENCE_MARK, find_jobs
+from ocrhpi.bench import run
+from ocrhpi.bench.run import REFERENCE_MARK, find_jobs
 from ocrhpi.catalog import official_models
 from ocrhpi.errors import UnknownModel
 
@@ -20,7 +20,7 @@ NAME = "PP-OCRv4_mobile_rec"
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with reference weights, weights of the user's, and a model of the user's; the cache is empty."""
-    monkeypatch.setattr(jobs, "locate", lambda _: None)
+    monkeypatch.setattr(run, "locate", lambda _: None)
     for name in (NAME, "en_PP-OCRv4_mobile_rec", "my_rec"):
         (tmp_path / name).mkdir()
     (tmp_path / NAME / REFERENCE_MARK).touch()
@@ -39,7 +39,7 @@ def test_a_folder_of_models_tells_whose_weights_they_are(models: Path) -> None:
 def test_official_weights_in_the_cache_come_before_reference_weights(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "locate", lambda _: tmp_path / "cached")
+    monkeypatch.setattr(run, "locate", lambda _: tmp_path / "cached")
     (job, own) = find_jobs([NAME, "en_PP-OCRv4_mobile_rec"], models)
     assert (job.path, job.weights) == (tmp_path / "cached", "official")
     assert own.weights == "own"

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ocrhpi.bench.jobs import REFERENCE_MARK, find_jobs
+from ocrhpi.bench.run import REFERENCE_MARK, find_jobs
 from ocrhpi.loader import load_predictor
 from ocrhpi.model import load_model
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi import __version__
-from ocrhpi.bundle.artifacts import Beside
+from ocrhpi.bundle.artifacts import Beside, collect_wheels
 from ocrhpi.bundle.runner import runner_name
 from ocrhpi.bundle.targets import TARGETS
-from ocrhpi.bundle.wheelhouse import collect_wheels
 from ocrhpi.errors import BackendUnavailable, DownloadError, OptionError
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.catalog.partial import PartialFile
-from ocrhpi.catalog.responses import SourceFailed
+from ocrhpi.catalog.responses import PartialFile, SourceFailed
 from ocrhpi.catalog.transfer import Downloader
 from tests.catalog.conftest import FAST
 

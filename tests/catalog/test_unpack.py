@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi.catalog.responses import SourceFailed
-from ocrhpi.catalog.unpack import UnpackLimits, unpack_model
+from ocrhpi.catalog.sources import UnpackLimits, unpack_model
 
 if TYPE_CHECKING:
     from pathlib import Path

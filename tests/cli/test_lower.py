@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from ocrhpi.cli import main
 from ocrhpi.loader import find_model
-from ocrhpi.quantization.store import find_plan
+from ocrhpi.quantization.plan import find_plan
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ocrhpi.bundle.options import BundleOptions
+from ocrhpi.bundle.targets import BundleOptions
 from ocrhpi.bundle.write import write_bundle
 from tests.tiny_onnx import tiny_onnx_model
 

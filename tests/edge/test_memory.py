@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocrhpi.edge.bundle import Bundle
-from ocrhpi.edge.engine import open_engine
-from ocrhpi.edge.memory import return_freed_memory
+from ocrhpi.edge.engine import open_engine, return_freed_memory
 
 
 def resident_mib() -> float:

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from ocrhpi import load_predictor
-from ocrhpi.bundle.options import BundleOptions
+from ocrhpi.bundle.targets import BundleOptions
 from ocrhpi.bundle.write import write_bundle
 from ocrhpi.edge import open_bundle
 from ocrhpi.edge.bundle import Artifact, Bundle
 from ocrhpi.edge.engine import open_engine
-from ocrhpi.edge.reader import reader_of
-from ocrhpi.edge.recognizer import EdgeRecognizer
+from ocrhpi.edge.reader import EdgeRecognizer, reader_of
 from ocrhpi.errors import (
     BackendClosed,
     BackendError,

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrhpi.edge.resize import resize
-from ocrhpi.edge.tensors import to_tensor
+from ocrhpi.edge.images import resize, to_tensor
 from ocrhpi.recognition import tensors
 from ocrhpi.recognition.decoding import decode_image
 from ocrhpi.recognition.geometry import line_geometry

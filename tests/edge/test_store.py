@@ -11,7 +11,7 @@ import pytest
 
 from ocrhpi.edge import open_bundle
 from ocrhpi.edge.bundle import Bundle
-from ocrhpi.edge.manifest import is_plain_name
+from ocrhpi.edge.config import is_plain_name
 from ocrhpi.errors import BundleError
 
 if TYPE_CHECKING:

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from ocrhpi.errors import BackendError, OptionError
-from ocrhpi.evaluation.dataset import load_dataset
-from ocrhpi.evaluation.evaluate import Difference, evaluate
-from ocrhpi.evaluation.metric import Metric
+from ocrhpi.evaluation.evaluate import Difference, Metric, evaluate, load_dataset
 from ocrhpi.predictor import Predictor
 from tests.reading.fake_reader import FakeReader
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrhpi.evaluation.metric import Metric, unwritable
+from ocrhpi.evaluation.evaluate import Metric, unwritable
 
 DEFAULT = Metric()
 LABELS = ("", "a", "b", "c", "A", "1", "é", "🇫🇷", " ")

@@ -17,8 +17,8 @@ from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound
 from ocrhpi.export import convert, exporter
 from ocrhpi.export.exporter import GraphForm, export_model, write_export
 from ocrhpi.export.fp16 import to_half
-from ocrhpi.export.graph import GraphEditor
 from ocrhpi.export.heads import HEADS
+from ocrhpi.export.passes import GraphEditor
 from ocrhpi.graph_facts import read_onnx_metadata
 from ocrhpi.model import ModelFiles, load_model
 from tests.conftest import needs_paddle2onnx

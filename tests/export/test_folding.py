@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ocrhpi.export.folding import fold_scales
+from ocrhpi.export.passes import fold_scales
 
 BATCH = np.random.default_rng(1).uniform(-1, 1, (2, 3, 8, 16)).astype(np.float32)
 

@@ -13,12 +13,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from ocrhpi.export import masking
-from ocrhpi.export.emulation import emulate_half
 from ocrhpi.export.exporter import export_model
-from ocrhpi.export.fp16 import to_half
-from ocrhpi.export.heads import HEADS, add_head
+from ocrhpi.export.fp16 import emulate_half, to_half
+from ocrhpi.export.heads import HEADS, add_head, take_pixels
 from ocrhpi.export.masking import mask_widths
-from ocrhpi.export.pixels import take_pixels
 from ocrhpi.export.precisions import element_types
 from ocrhpi.model import load_model
 from tests.conftest import needs_paddle2onnx

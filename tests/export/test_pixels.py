@@ -8,10 +8,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from ocrhpi.export.heads import add_head
+from ocrhpi.export.heads import add_head, take_pixels
 from ocrhpi.export.masking import mask_widths
 from ocrhpi.export.passes import INPUT_NAME
-from ocrhpi.export.pixels import take_pixels
 from ocrhpi.recognition.tensors import to_tensor
 from ocrhpi.values import InputSpec, LineGeometry
 from tests.export.test_masking import conv, conv_weights, graph, run

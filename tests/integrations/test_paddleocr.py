@@ -14,7 +14,7 @@ import cv2
 import pytest
 
 from benchmarks.pages.pictures import make_pages
-from ocrhpi.integrations.paddlex.parity_cache import INPUTS
+from ocrhpi.integrations.paddlex.parity import INPUTS
 from tests.conftest import needs_paddle2onnx
 
 pytestmark = [

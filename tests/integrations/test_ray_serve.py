@@ -15,8 +15,7 @@ import pytest
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations.ray_serve import serve_on_ray
 from ocrhpi.reading_options import reading_options
-from ocrhpi.serving.loading import open_model
-from ocrhpi.serving.options import ServingOptions
+from ocrhpi.serving.options import ServingOptions, open_model
 from tests.serving.fakes import needs_serve, png, write_tiny_onnx_model
 
 pytestmark = [

@@ -16,13 +16,13 @@ import pytest
 from onnx import numpy_helper
 
 from ocrhpi import TextRecognition, load_predictor, loader
-from ocrhpi.edge.tensors import to_tensor as edge_to_tensor
+from ocrhpi.edge.images import to_tensor as edge_to_tensor
 from ocrhpi.errors import BackendError, ExportError, ModelError, ModelFormatError, ModelNotFound, OptionError
 from ocrhpi.export.exporter import GraphForm, export_model, write_export
 from ocrhpi.hpi_config import HpiConfig
 from ocrhpi.loader import find_model
 from ocrhpi.model import ModelSource, load_model
-from ocrhpi.quantization import store
+from ocrhpi.quantization.plan import cache_path
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.tensors import to_tensor
 from ocrhpi.tuner import plan
@@ -384,7 +384,7 @@ def test_whatever_a_model_is_called_what_is_kept_of_it_stays_in_the_cache(name: 
     model = load_model(ModelSource(model_name=name, model_dir=str(directory)))
     planned = plan(model, HpiConfig(cache_dir=cache), "cpu")
     assert save(tuning(), planned.path)
-    lowered = store.cache_path(model, "int8", cache_dir=cache)
+    lowered = cache_path(model, "int8", cache_dir=cache)
     lowered.parent.mkdir(parents=True)
     lowered.touch()
     exported = export_model(model, cache_dir=cache).files.onnx

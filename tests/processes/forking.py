@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.batch.opening import shared_predictor
+from ocrhpi.batch.tunings import shared_predictor
 from ocrhpi.candidate import Candidate
 from ocrhpi.loader import find_model
 from ocrhpi.predictor import Predictor

@@ -17,7 +17,7 @@ from ocrhpi import TextRecognition, load_predictor
 from ocrhpi.batch.plan import read_plan as read_batch_plan
 from ocrhpi.cli import main
 from ocrhpi.errors import OcrhpiError
-from ocrhpi.evaluation.dataset import load_dataset
+from ocrhpi.evaluation.evaluate import load_dataset
 from ocrhpi.graph_facts import read_graph_facts
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.model import load_model

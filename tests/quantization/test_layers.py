@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx
 import pytest
 
-from ocrhpi.quantization.layers import find_layers, kept_tensors
+from ocrhpi.quantization.quantize import find_layers, kept_tensors
 
 if TYPE_CHECKING:
     from ocrhpi.model import Model

@@ -13,7 +13,7 @@ from ocrhpi.candidate import Candidate
 from ocrhpi.errors import OptionError
 from ocrhpi.graph_facts import read_onnx_metadata
 from ocrhpi.quantization.lower import make_plan
-from ocrhpi.quantization.store import find_plan
+from ocrhpi.quantization.plan import find_plan
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi.errors import OptionError
-from ocrhpi.quantization.plan import LayerReport, PrecisionPlan, Step, read_plan, write_plan
-from ocrhpi.quantization.store import cache_path, find_plan, key_of
+from ocrhpi.quantization.plan import (
+    LayerReport,
+    PrecisionPlan,
+    Step,
+    cache_path,
+    find_plan,
+    key_of,
+    read_plan,
+    write_plan,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ocrhpi.quantization.effect import Effect
-from ocrhpi.quantization.layers import Layer
-from ocrhpi.quantization.search import Found, merge, search
+from ocrhpi.quantization.quantize import Layer
+from ocrhpi.quantization.search import Effect, Found, merge, search
 
 HARM = {"a": 3.0, "b": 0.1, "c": 2.0, "d": 0.1, "e": 0.1, "f": 0.1}
 LAYERS = [Layer(name, "Conv", weighted=True, work=1) for name in HARM]

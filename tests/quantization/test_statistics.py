@@ -9,9 +9,9 @@ import onnx
 import pytest
 
 from ocrhpi.errors import OptionError
-from ocrhpi.quantization.lines import line_tensors
 from ocrhpi.quantization.statistics import (
     least_error_range,
+    line_tensors,
     measure_layers,
     read_statistics,
     statistics_digest,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrhpi.recognition.words import word_boxes
+from ocrhpi.recognition.ctc import word_boxes
 
 
 def group(text: str) -> list[tuple[str, str]]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrhpi.report.changes import as_text
-from ocrhpi.report.compare import Comparison, compare, unpaired_ratio
+from ocrhpi.report.compare import Comparison, as_text, compare, unpaired_ratio
 from tests.report.samples import MACHINE, VERSIONS, failed, gpu_row, result, row, unmeasured
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrhpi.report.conditions import conditions_of
-from ocrhpi.report.formatting import speed
-from ocrhpi.report.summary import figures_of, verdict
+from ocrhpi.report.summary import figures_of, speed, verdict
 from ocrhpi.tuning.statistic import Ratio
 from tests.report.samples import MACHINE, gpu_row, result, row, run_of_a_machine, unmeasured
 

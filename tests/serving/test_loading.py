@@ -8,8 +8,7 @@ import pytest
 
 from ocrhpi.errors import OptionError, UnknownModel
 from ocrhpi.reading_options import reading_options
-from ocrhpi.serving.loading import open_model
-from ocrhpi.serving.options import ServingOptions
+from ocrhpi.serving.options import ServingOptions, open_model
 from tests.serving.fakes import write_tiny_onnx_model
 
 if TYPE_CHECKING:

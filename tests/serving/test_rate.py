@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrhpi.serving.rate import LineRate
+from ocrhpi.serving.batcher import LineRate
 
 
 def test_nothing_was_read_yet() -> None:

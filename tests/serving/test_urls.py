@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrhpi.errors import RequestRefused
-from ocrhpi.serving import urls
+from ocrhpi.serving import images
+from ocrhpi.serving.images import fetch, is_public
 from ocrhpi.serving.options import ServingOptions
-from ocrhpi.serving.urls import fetch, is_public
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def refused(url: str, **changes: Any) -> str:
 @pytest.fixture
 def home_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let 127.0.0.1, and it alone, count as public."""
-    monkeypatch.setattr(urls, "is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(images, "is_public", lambda address: address == "127.0.0.1")
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"])
@@ -130,7 +130,7 @@ def test_the_name_is_looked_up_once_and_sent_as_host(server: Server, monkeypatch
         asked.append(host)
         return {"127.0.0.1"} if len(asked) == 1 else {"10.0.0.1"}  # as a name that changes its address does
 
-    monkeypatch.setattr(urls, "_looked_up", looked_up)
+    monkeypatch.setattr(images, "_looked_up", looked_up)
     assert fetch(f"http://lines.example:{server.server_port}/a.png", "file", options()) == CONTENT
     assert asked == ["lines.example"]
     assert seen(server) == [(f"lines.example:{server.server_port}", "/a.png")]
@@ -179,7 +179,7 @@ def test_the_certificate_must_be_that_of_the_name(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    monkeypatch.setattr(urls, "_looked_up", lambda *_: {"127.0.0.1"})
+    monkeypatch.setattr(images, "_looked_up", lambda *_: {"127.0.0.1"})
     assert "SSLError" in refused(f"https://lines.example:{server.server_port}/a.png")
     monkeypatch.setattr("requests.utils.DEFAULT_CA_BUNDLE_PATH", str(certificate))
     assert fetch(f"https://lines.example:{server.server_port}/a.png", "file", options()) == CONTENT

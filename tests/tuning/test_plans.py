@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ocrhpi.errors import OptionError
-from ocrhpi.quantization.plan import PrecisionPlan, write_plan
-from ocrhpi.quantization.store import cache_path, key_of
+from ocrhpi.quantization.plan import PrecisionPlan, cache_path, key_of, write_plan
 from ocrhpi.tuning.candidates import list_candidates
 from tests.tiny_onnx import tiny_onnx_model
 

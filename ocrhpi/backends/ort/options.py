@@ -1,8 +1,8 @@
-"""The options of the backend ``onnxruntime``, and which of them go together."""
+"""The options of the backend ``onnxruntime``, which of them go together, and names for its untyped objects."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -11,6 +11,34 @@ from ocrhpi.options import Options, PathText, Threads
 
 if TYPE_CHECKING:
     from ocrhpi.backends.device import Device
+
+NAME: Final = "onnxruntime"
+INSTALL: Final = "pip install 'ocrhpi[onnxruntime]'"
+INSTALL_GPU: Final = "pip install 'ocrhpi[onnxruntime-gpu]'"
+INSTALL_RTX: Final = "pip install 'ocrhpi[tensorrt-rtx]'"
+
+CPU: Final = "CPUExecutionProvider"
+CUDA: Final = "CUDAExecutionProvider"
+TENSORRT: Final = "TensorrtExecutionProvider"
+
+OnnxRuntime: TypeAlias = Any
+"""The module ``onnxruntime``."""
+
+Session: TypeAlias = Any
+"""``onnxruntime.InferenceSession``."""
+
+SessionOptions: TypeAlias = Any
+"""``onnxruntime.SessionOptions``."""
+
+RunOptions: TypeAlias = Any
+"""``onnxruntime.RunOptions``."""
+
+Binding: TypeAlias = Any
+"""``onnxruntime.IOBinding``."""
+
+OrtValue: TypeAlias = Any
+"""``onnxruntime.OrtValue``."""
+
 
 Provider: TypeAlias = Literal["cpu", "cuda", "tensorrt", "tensorrt-rtx"]
 """What runs the nodes: ONNX Runtime's own kernels on a CPU, CUDA's libraries, TensorRT, or TensorRT for RTX."""

@@ -1,4 +1,4 @@
-"""ONNX -> TensorRT engine: the network is typed as the graph is, and FP32 means FP32."""
+"""Build an engine from ONNX, and tell how far that is."""
 
 from __future__ import annotations
 
@@ -6,29 +6,85 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from ocrhpi.backends.trt.constraints import constrain_precisions
-from ocrhpi.backends.trt.log import shared_log
-from ocrhpi.backends.trt.names import NAME, version_of
-from ocrhpi.backends.trt.profiles import input_shape
-from ocrhpi.backends.trt.progress import log_progress, make_monitor
+from ocrhpi.backends.trt.names import NAME, shared_log, version_of
+from ocrhpi.backends.trt.precisions import constrain_precisions
+from ocrhpi.backends.trt.request import input_shape
 from ocrhpi.errors import BackendError, BackendMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ocrhpi.backends.trt.log import TrtLog
-    from ocrhpi.backends.trt.names import Builder, BuilderConfig, Network, TensorRt
-    from ocrhpi.backends.trt.profiles import Profile
+    from ocrhpi.backends.trt.names import Builder, BuilderConfig, Network, TensorRt, TrtLog
+    from ocrhpi.backends.trt.request import Profile
     from ocrhpi.values import GraphPrecision
+
+_INTERVAL_S = 5.0
+_log = logging.getLogger("ocrhpi.tensorrt")
+
+
+class BuildMonitor(Protocol):
+    """A ``tensorrt.IProgressMonitor`` with a limit."""
+
+    expired: bool
+    """Whether the build was stopped at the limit."""
+    interrupted: bool
+    """Whether it was stopped from the keyboard."""
+
+
+def log_progress(phase: str, done: int, steps: int) -> None:
+    """Report to the log."""
+    _log.info("TensorRT builds: %s, %d of %d", phase, done, steps)
+
+
+def make_monitor(trt: TensorRt, seconds: float | None, report: Callable[[str, int, int], None]) -> BuildMonitor | None:
+    """Return a monitor for one build; None where TensorRT (before 10) knows no monitors and cannot be stopped.
+
+    Args:
+        trt: The module ``tensorrt``.
+        seconds: The build is stopped after so many; None: never.
+        report: Gets the name of a phase, its steps done and its steps, every few seconds.
+    """
+    if not hasattr(trt, "IProgressMonitor"):
+        return None
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.expired = False
+            self.interrupted = False
+            self._started = self._said = time.monotonic()
+            self._steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:  # noqa: ARG002
+            self._steps[phase_name] = num_steps
+
+        def phase_finish(self, phase_name: str) -> None:
+            self._steps.pop(phase_name, None)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            """Return whether to go on."""
+            try:
+                now = time.monotonic()
+                if now - self._said >= _INTERVAL_S:
+                    self._said = now
+                    report(phase_name, step + 1, self._steps.get(phase_name, step + 1))
+                if seconds is not None and now - self._started > seconds:
+                    self.expired = True
+            except KeyboardInterrupt:  # would be lost in TensorRT, which calls this
+                self.interrupted = True
+            return not (self.expired or self.interrupted)
+
+    monitor: BuildMonitor = Monitor()
+    return monitor
+
 
 HardwareCompatibility = Literal["none", "ampere_plus"]
 
 _STRONG_TYPING_ONLY = (11, 0)
 _EXPLICIT_BATCH_ONLY = (10, 0)
-_log = logging.getLogger("ocrhpi.tensorrt")
 
 
 @dataclass(frozen=True)
@@ -95,7 +151,7 @@ def build_engine(
         settings: What for.
         timings: Serialised timing cache of earlier builds on this GPU.
         keep_timings: Gets the timing cache afterwards, also that of a build which was stopped.
-        report: Gets the progress, see `ocrhpi.backends.trt.progress`.
+        report: Gets the progress, see `ocrhpi.backends.trt.build`.
 
     Raises:
         BackendError: TensorRT cannot parse or build it, or not in time; the text has its own last errors.

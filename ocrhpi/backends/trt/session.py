@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ocrhpi.backends.trt.graphs import CaptureFailed
+from ocrhpi.backends.trt.execution import CaptureFailed
 from ocrhpi.backends.trt.names import NAME
 from ocrhpi.backends.trt.request import Request
 from ocrhpi.errors import BackendMismatch
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from ocrhpi.backends.trt.gpu import Gpu
-    from ocrhpi.backends.trt.profiles import Placement
-    from ocrhpi.backends.trt.request import EnginePlan
+    from ocrhpi.backends.trt.request import EnginePlan, Placement
 
     Arrays = Sequence[npt.NDArray[Any]]
 

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ocrhpi.batch.shards import ImageShard, Task, chunks, rows_of_a_part
 from ocrhpi.batch.sources.base import Source
 from ocrhpi.errors import OptionError, UnreadableInput
-from ocrhpi.recognition.inputs import SUFFIXES
+from ocrhpi.recognition.inputs import SUFFIXES, is_url
 from ocrhpi.recognition.labels import find_image, read_labels
-from ocrhpi.recognition.remote import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,7 +8,7 @@ import pytest
 
 from ocrhpi.backends import onnxruntime_
 from ocrhpi.backends.ort import sessions
-from ocrhpi.backends.ort.driver import GpuFacts
+from ocrhpi.backends.ort.libraries import GpuFacts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

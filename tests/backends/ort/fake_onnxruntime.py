@@ -13,7 +13,7 @@ from typing import Any
 
 import onnxruntime
 
-from ocrhpi.backends.ort.names import CPU, CUDA, TENSORRT
+from ocrhpi.backends.ort.options import CPU, CUDA, TENSORRT
 
 RTX = "NvTensorRTRTXExecutionProvider"
 RECORDING = "session.record_ep_graph_assignment_info"

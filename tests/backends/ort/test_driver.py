@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ocrhpi.backends.ort import driver
+from ocrhpi.backends.ort import libraries
 from ocrhpi.errors import BackendError
 from tests.backends.ort.fake_driver import FakeDriver
 
@@ -30,28 +30,28 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeDriver], FakeDrive
 
 def test_facts_of_a_gpu(install: Callable[[FakeDriver], FakeDriver]) -> None:
     install(FakeDriver(GPUS))
-    assert driver.gpu_facts(1) == driver.GpuFacts("NVIDIA H200", "9.0", "13.1")
-    assert driver.gpu_facts(0).compute_capability == "8.9"
+    assert libraries.gpu_facts(1) == libraries.GpuFacts("NVIDIA H200", "9.0", "13.1")
+    assert libraries.gpu_facts(0).compute_capability == "8.9"
 
 
 def test_a_gpu_that_is_not_there(install: Callable[[FakeDriver], FakeDriver]) -> None:
     install(FakeDriver(GPUS))
     with pytest.raises(BackendError, match=r"cuDeviceGet of NVIDIA's driver failed: CUDA_ERROR_INVALID_VALUE \(1\)"):
-        driver.gpu_facts(2)
+        libraries.gpu_facts(2)
     install(FakeDriver(()))
     with pytest.raises(BackendError, match="cuInit of NVIDIA's driver failed: CUDA_ERROR_NO_DEVICE"):
-        driver.gpu_facts(0)
+        libraries.gpu_facts(0)
 
 
 def test_no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "_LIBRARY", "libno_such_driver.so.1")
+    monkeypatch.setattr(libraries, "_LIBRARY", "libno_such_driver.so.1")
     with pytest.raises(BackendError, match=r"driver is not installed.*libno_such_driver.*'nvidia-smi' must list"):
-        driver.gpu_facts(0)
+        libraries.gpu_facts(0)
 
 
 def test_memory_is_locked_in_the_gpus_context_and_given_back(install: Callable[[FakeDriver], FakeDriver]) -> None:
     fake = install(FakeDriver(GPUS))
-    locked = driver.PageLocked(1, LIKE)
+    locked = libraries.PageLocked(1, LIKE)
     assert [(array.shape, array.dtype) for array in locked.arrays] == [(one.shape, one.dtype) for one in LIKE]
     assert set(fake.locked) == {array.ctypes.data for array in locked.arrays}
     assert fake.contexts == []
@@ -67,5 +67,5 @@ def test_memory_is_locked_in_the_gpus_context_and_given_back(install: Callable[[
 def test_memory_that_cannot_be_locked_leaves_nothing_locked(install: Callable[[FakeDriver], FakeDriver]) -> None:
     fake = install(FakeDriver(GPUS, lockable=LIKE[0].nbytes))
     with pytest.raises(BackendError, match="cuMemHostRegister_v2"):
-        driver.PageLocked(0, LIKE)
+        libraries.PageLocked(0, LIKE)
     assert (fake.locked, fake.retained, fake.contexts) == ({}, 0, [])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrhpi.backends.ort import libraries
-from ocrhpi.backends.ort.names import CPU, CUDA, INSTALL_RTX
+from ocrhpi.backends.ort.options import CPU, CUDA, INSTALL_RTX
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
 from tests.backends.ort.fake_onnxruntime import RTX, FakeOnnxRuntime
 

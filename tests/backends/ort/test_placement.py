@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.backends.ort.names import CPU, CUDA, TENSORRT
-from ocrhpi.backends.ort.placement import RECORDING, Placement, assigned_nodes, check_placement, profiled_nodes
+from ocrhpi.backends.ort.options import CPU, CUDA, TENSORRT
+from ocrhpi.backends.ort.sessions import RECORDING, Placement, assigned_nodes, check_placement, profiled_nodes
 from ocrhpi.errors import BackendMismatch
 from tests.tiny_onnx import write_tiny_onnx
 

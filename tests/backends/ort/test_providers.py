@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from ocrhpi.backends.ort.options import OnnxRuntimeOptions
-from ocrhpi.backends.ort.providers import cuda_options, profiles_of, rtx_options, run_entries, tensorrt_options
-from ocrhpi.backends.ort.shapes import GraphInputs
+from ocrhpi.backends.ort.providers import (
+    GraphInputs,
+    cuda_options,
+    profiles_of,
+    rtx_options,
+    run_entries,
+    tensorrt_options,
+)
 from ocrhpi.options import parse_options
 
 # Read from the provider libraries of onnxruntime-gpu 1.31.1, and from tensorrt_rtx_provider_options.h in

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
-from ocrhpi.backends.ort import buffers
-from ocrhpi.backends.ort.driver import PageLocked
+from ocrhpi.backends.ort import running
+from ocrhpi.backends.ort.libraries import PageLocked
 from ocrhpi.errors import BatchError
 from tests.backends.ort.fake_driver import FakeDriver
 from tests.tiny_onnx import Head, tiny_onnx_model
@@ -86,14 +86,14 @@ def test_inputs_may_take_the_way_over_page_locked_memory(
     model = tiny_onnx_model(tmp_path, head="argmax", masked=True)
     gpu()
     driver = FakeDriver((("NVIDIA Fake", (8, 9)),))
-    monkeypatch.setattr("ocrhpi.backends.ort.driver.load_driver", lambda: driver)
+    monkeypatch.setattr("ocrhpi.backends.ort.libraries.load_driver", lambda: driver)
     made: list[PageLocked] = []
 
     def lock(*arguments: Any) -> PageLocked:
         made.append(PageLocked(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(buffers, "PageLocked", lock)
+    monkeypatch.setattr(running, "PageLocked", lock)
     with (
         OnnxRuntimeBackend(model, "gpu", {**GRAPHS, "pinned": True}) as pinned,
         OnnxRuntimeBackend(model, "gpu") as plain,

@@ -14,7 +14,7 @@ import pytest
 
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
 from ocrhpi.backends.ort import libraries
-from ocrhpi.backends.ort.names import CPU, CUDA, TENSORRT
+from ocrhpi.backends.ort.options import CPU, CUDA, TENSORRT
 from ocrhpi.errors import BackendError, BackendMismatch
 from tests.tiny_onnx import tiny_onnx_model
 

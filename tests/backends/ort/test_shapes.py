@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrhpi.backends.ort.shapes import (
+from ocrhpi.backends.ort.providers import (
     GraphInputs,
     Profile,
     bucket_profiles,

@@ -53,8 +53,8 @@ import json, sys, warnings
 warnings.simplefilter("ignore")
 import tensorrt_bindings as trt
 from ocrhpi.backends.trt.build import shares_profiles, typing_of
-from ocrhpi.backends.trt.log import shared_log
-from ocrhpi.backends.trt.progress import make_monitor
+from ocrhpi.backends.trt.names import shared_log
+from ocrhpi.backends.trt.build import make_monitor
 log = shared_log(trt)
 log.log(trt.ILogger.ERROR, "heard")
 monitor = make_monitor(trt, 0.0, lambda *progress: None)

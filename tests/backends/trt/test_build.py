@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrhpi.backends.trt.build import BuildSettings, build_engine, shares_profiles, typing_of
-from ocrhpi.backends.trt.profiles import Profile
+from ocrhpi.backends.trt.request import Profile
 from ocrhpi.errors import BackendError, BackendMismatch
 from tests.backends.trt.tiny_graphs import half_model
 from tests.tiny_onnx import tiny_onnx_model
@@ -137,7 +137,7 @@ def test_a_build_stops_at_its_limit_and_keeps_what_it_measured(trt: Any, masked:
 
 @from_10
 def test_progress_is_reported_now_and_then(trt: Any, masked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocrhpi.backends.trt.progress._INTERVAL_S", 0.0)
+    monkeypatch.setattr("ocrhpi.backends.trt.build._INTERVAL_S", 0.0)
     reports: list[tuple[str, int, int]] = []
     build_engine(trt, masked, SETTINGS, report=lambda *report: reports.append(report))
     assert reports == [("Building Engine", done, 3) for done in (1, 2, 3)]
@@ -145,7 +145,7 @@ def test_progress_is_reported_now_and_then(trt: Any, masked: Path, monkeypatch: 
 
 @from_10
 def test_a_build_can_be_interrupted_from_the_keyboard(trt: Any, masked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocrhpi.backends.trt.progress._INTERVAL_S", 0.0)
+    monkeypatch.setattr("ocrhpi.backends.trt.build._INTERVAL_S", 0.0)
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ocrhpi.backends.trt.constraints import constrain_precisions
+from ocrhpi.backends.trt.precisions import constrain_precisions
 from tests.backends.trt.tiny_graphs import half_model
 from tests.tiny_onnx import tiny_onnx_model
 

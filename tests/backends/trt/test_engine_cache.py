@@ -11,7 +11,7 @@ from filelock import FileLock
 from ocrhpi.backends.trt.build import BuildSettings
 from ocrhpi.backends.trt.engine_cache import EngineCache, StoredEngine, engine_key
 from ocrhpi.backends.trt.gpu import open_gpu
-from ocrhpi.backends.trt.profiles import Profile
+from ocrhpi.backends.trt.request import Profile
 from ocrhpi.errors import BackendError
 from tests.backends.trt.fake_tensorrt import make_tensorrt
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrhpi.backends.trt.build import BuildSettings
-from ocrhpi.backends.trt.engines import LoadedEngine, load_engine
+from ocrhpi.backends.trt.engine_cache import LoadedEngine, load_engine
 from ocrhpi.backends.trt.gpu import open_gpu
-from ocrhpi.backends.trt.profiles import Profile
+from ocrhpi.backends.trt.request import Profile
 from tests.tiny_onnx import write_tiny_onnx
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ocrhpi.backends.trt.graphs import CaptureFailed, capture, import_cuda_runtime
+from ocrhpi.backends.trt.execution import CaptureFailed, capture, import_cuda_runtime
 
 if TYPE_CHECKING:
     from tests.backends.trt.fake_cuda import FakeCuda

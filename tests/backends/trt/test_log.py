@@ -3,7 +3,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ocrhpi.backends.trt.log import shared_log
+from ocrhpi.backends.trt.names import shared_log
 
 if TYPE_CHECKING:
     import pytest

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ocrhpi.backends.trt.memory import TensorBuffer, size_in_bytes
+from ocrhpi.backends.trt.gpu import TensorBuffer, size_in_bytes
 
 if TYPE_CHECKING:
     from tests.backends.trt.fake_cuda import FakeCuda

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrhpi.backends.trt.profiles import Placement, Profile, input_shape, place, plan_profiles
+from ocrhpi.backends.trt.request import Placement, Profile, input_shape, place, plan_profiles
 from ocrhpi.values import InputSpec
 
 BUCKETS = (Profile(16, 320, 320), Profile(8, 640, 640), Profile(1, 3200, 3200))

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ocrhpi.export.pixels import take_pixels
+from ocrhpi.export.heads import take_pixels
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:

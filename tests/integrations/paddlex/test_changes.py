@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ocrhpi.integrations.paddlex.changes import Changes
+from ocrhpi.integrations.paddlex.patches import Changes
 
 
 def test_all_is_as_before_after_undo() -> None:

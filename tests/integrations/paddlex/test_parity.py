@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ocrhpi.errors import BackendError
-from ocrhpi.integrations.paddlex.parity import Trial
-from ocrhpi.integrations.paddlex.parity_cache import INPUTS, Evidence, read_evidence
+from ocrhpi.integrations.paddlex.parity import INPUTS, Evidence, Trial, read_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

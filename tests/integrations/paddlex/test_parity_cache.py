@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ocrhpi.integrations.paddlex.parity_cache import (
+from ocrhpi.integrations.paddlex.parity import (
     Evidence,
     digest_of,
     largest_difference,
