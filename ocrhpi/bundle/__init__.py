@@ -2,10 +2,10 @@
 
 In reading order:
 
-- `targets`: what a bundle can be made for; `options`: what can be asked of one
-- `write`: the steps in order; `lines`: the lines of known text that go with it; `notes`: licences and instructions
+- `targets`: what a bundle can be made for, and what can be asked of one
+- `write`: the steps in order; `notes`: lines of known text, licences and instructions that go with it
 - `pack`: the folder or the zip file; `runner`: the wheel ``ocrhpi-edge``
-- `wheelhouse`, `dockerfile`: what lies beside a bundle, for a device without a network or for a container
+- `artifacts`: what lies beside a bundle, for a device without a network or for a container
 - `full_runtime`: bundles that the small runner cannot read
 
 What a device runs is `ocrhpi.edge`, which imports nothing of this room.

@@ -5,9 +5,8 @@ In reading order:
 - ``models.py``: names and published figures, from ``official_models.csv``
 - ``store.py``: the cache; `fetch` is the way in
 - ``install.py``: asks the sources in order and puts a whole model in its place
-- ``sources.py``: the model hubs and the archive server; ``wheels.py``: the package index
-- ``transfer.py``: one HTTP download, with ``responses.py`` (what an answer means) and ``partial.py`` (resuming)
-- ``unpack.py``: untrusted archives
+- ``sources.py``: the model hubs and the archive server, not trusted; ``wheels.py``: the package index
+- ``transfer.py``: one HTTP download, with ``responses.py`` (what a response means, and resuming)
 - ``manifest.py``: what a model directory holds
 
 Importing this package loads no network library; only a download does.

@@ -3,10 +3,9 @@
 This room and what it imports are also the distribution ``ocrhpi-edge`` (`ocrhpi.bundle.runner`), so that on a device
 ``from ocrhpi.edge import open_bundle`` needs no more than these. In reading order:
 
-- `reader`: `open_bundle`; `recognizer`: steps 2 to 6 of recognition, one batch after the other
-- `bundle`: a bundle whose hashes are right; `store`: its files, in a folder or a zip file
-- `manifest`, `config`: what it says, read by `fields`
-- `images`: step 1 with Pillow; `resize`, `tensors`: step 4 without OpenCV, bit for bit
+- `reader`: `open_bundle`, and steps 2 to 6 of recognition, one batch after the other
+- `bundle`: a bundle whose hashes are right, in a folder or a zip file; `config`: what it says
+- `images`: step 1 with Pillow, and step 4 without OpenCV, bit for bit
 - `engine`: the contract of `onnxruntime_` and `openvino_`, which run the graph
 - `selftest`: the bundle against the texts that it brings along
 """

@@ -3,10 +3,9 @@
 In reading order:
 
 - ``files.py``: the rows of a directory -> the files of the report; `write_report` is the way in
-- ``figures.py``: what follows from a row: medians, speed-ups with their intervals, and what they prove
+- ``summary.py``: what follows from a row: medians, speed-ups, what they prove, and how that is worded
 - ``conditions.py``: on which machine, with which versions and threads, and how to measure it again
 - ``markdown.py``, ``data.py``, ``page.py``: Markdown; CSV and JSON; the HTML page, from ``templates/``
 - ``plot.py``: where the marks, ticks and names of the page's plot stand
 - ``compare.py``: two runs -> what got faster or slower
-- ``wording.py``: words and numbers as all of them show them
 """
