@@ -54,7 +54,6 @@ def reason_against(way: Way) -> str:
 def _gpu_ways() -> list[tuple[str, Candidate, bool]]:
     cuda: dict[str, Any] = {"provider": "cuda"}
     rtx: dict[str, Any] = {"provider": "tensorrt-rtx"}
-    tensorrt: dict[str, Any] = {"provider": "tensorrt"}
     graphs: dict[str, Any] = {"cuda_graphs": True}
     half: dict[str, Any] = {"precision": "fp16"}
     return [
@@ -77,8 +76,6 @@ def _gpu_ways() -> list[tuple[str, Candidate, bool]]:
         # TensorRT builds for minutes, so it comes last.
         ("TensorRT itself, pixels, CUDA graphs", _pixels("tensorrt", **graphs), True),
         ("TensorRT itself, fp16, pixels, CUDA graphs", _pixels("tensorrt", **graphs, **half), True),
-        ("tensorrt in ONNX Runtime, pixels", _pixels(**tensorrt), False),
-        ("tensorrt in ONNX Runtime, fp16, pixels", _pixels(**tensorrt, **half), False),
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,10 +22,6 @@ _PACKAGES = (
     *("onnxruntime-gpu", "onnxruntime-ep-cuda13", "onnxruntime-ep-cuda12", "paddlepaddle-gpu", "tensorrt"),
     *("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime-ep-nv-tensorrt-rtx-cu12"),
     *("nvidia-cudnn-cu13", "nvidia-cudnn-cu12", "nvidia-cublas", "nvidia-cublas-cu12"),
-)
-_TENSORRT_MODULES = ("tensorrt_libs", "tensorrt")
-_LIBRARY_FOLDERS = (
-    *("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local/cuda/lib64", "/usr/local/tensorrt/lib"),
 )
 _DRM = Path("/sys/class/drm")
 _INTEL = "0x8086"
@@ -55,8 +50,6 @@ def gpu_reason(backend: str, options: Mapping[str, Any], device: str, machine: M
     wanted = way.package or way.module
     if wanted and not (way.package and _installed(way.package)) and not (way.module and _findable(way.module)):
         return f"{wanted} is not installed: {way.hint}"
-    if way.tensorrt and not _has_tensorrt():
-        return "TensorRT's libraries are not found: pip install tensorrt, of the major version of this ONNX Runtime"
     if way.vendor == "intel":
         return "" if _has_intel_gpu() else f"{backend} runs on Intel's GPUs, and none is found here"
     return _reason_of_machine(parse_device(device).index, machine)
@@ -116,16 +109,6 @@ def _findable(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):  # sys.modules holds None for it
         return False
-
-
-def _has_tensorrt() -> bool:
-    """Whether TensorRT's libraries are installed, as a Python package or on the system."""
-    if any(_findable(module) for module in _TENSORRT_MODULES):
-        return True
-    name = "nvinfer_*.dll" if sys.platform == "win32" else "libnvinfer.so*"
-    variable = "PATH" if sys.platform == "win32" else "LD_LIBRARY_PATH"
-    folders = [*os.environ.get(variable, "").split(os.pathsep), *_LIBRARY_FOLDERS]
-    return any(next(Path(folder).glob(name), None) is not None for folder in folders if folder)
 
 
 def _has_intel_gpu() -> bool:

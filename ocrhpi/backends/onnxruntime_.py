@@ -1,9 +1,8 @@
-"""Backend ``onnxruntime``: ONNX Runtime on a CPU, or on an NVIDIA GPU by CUDA, TensorRT or TensorRT for RTX."""
+"""Backend ``onnxruntime``: ONNX Runtime on a CPU, or on an NVIDIA GPU by CUDA or TensorRT for RTX."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,7 +52,6 @@ SPEC = BackendSpec(
     paddlex_names={"cpu_num_threads": "threads"},
     gpu_ways=(
         _CUDA_WAY,
-        replace(_CUDA_WAY, provider="tensorrt", tensorrt=True),
         GpuWay("tensorrt-rtx", module=RTX_MODULE, hint=INSTALL_RTX),
     ),
     order=2,
@@ -62,7 +60,6 @@ SPEC = BackendSpec(
 _CPU_SETTINGS = ("inter_op", "spinning", "graph_level", "arena", "requests")
 _GPU_SETTINGS = {
     "cuda": ("conv_search", "conv_workspace", "nhwc", "cuda_graphs", "pinned", "gpu_memory_mib", "gpu_arena_growth"),
-    "tensorrt": (),
     "tensorrt-rtx": ("cuda_graphs", "pinned"),
 }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -13,7 +13,6 @@ from pydantic import Field
 from ocrhpi.backends.base import Backend, Effective
 from ocrhpi.backends.device import Device
 from ocrhpi.backends.gpu import gpu_reason
-from ocrhpi.backends.paddle_gpu import enable_tensorrt, forbid_paddle_tf32, gpu_settings, tensorrt_cache
 from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.backends.tf32 import forbid_tf32
 from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelFormatError, ModelNotFound, OptionError
@@ -53,6 +52,9 @@ _PROGRAM_DESC_BLOCKS = b"\x0a"  # tag of ProgramDesc.blocks, the first field of 
 _GPU_POOL_MB = 100  # first size of the memory pool, which grows; the value PaddleX uses
 
 
+_TF32_FLAGS = ("FLAGS_cublas_allow_tf32", "FLAGS_cudnn_allow_tf32")  # from 3.3 on
+
+
 class PaddleOptions(Options):
     """Options of Paddle Inference.
 
@@ -63,8 +65,7 @@ class PaddleOptions(Options):
         onednn_cache_capacity: Input shapes whose oneDNN primitives are kept. Unbounded caches look like a leak.
         new_ir: Run the graph in Paddle's PIR representation. False is the older one, faster for some old graphs.
         new_executor: Run with the new executor; PIR needs it.
-        tensorrt: On a GPU, run what it can by TensorRT, where Paddle was built with it; for ``.pdmodel`` alone.
-        precision: ``fp32``; ``bf16`` on a CPU, by oneDNN; ``fp16`` with ``tensorrt``.
+        precision: ``fp32``; ``bf16`` on a CPU, by oneDNN.
     """
 
     threads: Threads | None = None
@@ -72,8 +73,7 @@ class PaddleOptions(Options):
     onednn_cache_capacity: Annotated[int, Field(ge=1)] = 10
     new_ir: bool = True
     new_executor: bool = True
-    tensorrt: bool = False
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16"] = "fp32"
 
 
 @dataclass
@@ -122,8 +122,6 @@ class PaddleBackend(Backend):
             forbid_tf32(self.name)  # before Paddle loads NVIDIA's libraries
         paddle = _import_paddle()
         device = self._choose_device(paddle)
-        if self.options.tensorrt and device.kind != "gpu":
-            raise BackendMismatch(self.name, "tensorrt=True", "this Paddle finds no GPU")
         if self.options.precision == "bf16" and device.kind != "cpu":
             raise BackendMismatch(self.name, "precision bf16", f"oneDNN has it, and not {device}; ask for device 'cpu'")
         onednn = False
@@ -141,9 +139,9 @@ class PaddleBackend(Backend):
             threads=self._threads if device.kind == "cpu" else 0,
             settings={
                 "onednn": onednn,
-                "new_ir": self._new_ir,
+                "new_ir": self.options.new_ir,
                 "new_executor": self.options.new_executor,
-                **(self._gpu_settings(paddle, device) if device.kind == "gpu" else {}),
+                **({"tf32": False, **_gpu_settings(paddle, device.index)} if device.kind == "gpu" else {}),
             },
             notes=notes,
         )
@@ -161,23 +159,14 @@ class PaddleBackend(Backend):
         return self.options.threads or usable_cores()
 
     @property
-    def _new_ir(self) -> bool:
-        """Whether the graph runs as PIR; TensorRT takes the older representation."""
-        return self.options.new_ir and not self.options.tensorrt
-
-    @property
     def _may_use_gpu(self) -> bool:
         if self.device is None:
             return not gpu_reason(self.name, {}, "gpu:0")
         return self.device.kind == "gpu"
 
     def _check_together(self) -> None:
-        if self.options.precision == "fp16" and not self.options.tensorrt:
-            raise OptionError("precision", "received 'fp16'; Paddle runs it by TensorRT alone, so set tensorrt: true")
-        if self.options.precision == "bf16" and (self.options.tensorrt or not self.options.onednn):
+        if self.options.precision == "bf16" and not self.options.onednn:
             raise OptionError("precision", "received 'bf16'; Paddle runs it by oneDNN on a CPU, so leave onednn: auto")
-        if self.options.tensorrt and self.device is not None and self.device.kind != "gpu":
-            raise OptionError("tensorrt", f"received true on device {self.device}; it is a GPU's")
 
     def _choose_device(self, paddle: Any) -> Device:  # noqa: ANN401 - Paddle is untyped
         if self.device == Device("cpu"):  # not counted in vain: that starts CUDA, which then fails in forked children
@@ -217,15 +206,8 @@ class PaddleBackend(Backend):
 
     def _load(self, paddle: Any, device: Device, *, onednn: bool, bf16: bool = False) -> _Loaded:  # noqa: ANN401
         if device.kind == "gpu":
-            forbid_paddle_tf32(paddle)
-        make_config = partial(self._config, paddle.inference, device, onednn=onednn, bf16=bf16)
-        if not self.options.tensorrt:
-            return _loaded(paddle.inference, make_config())
-        precision = self.options.precision
-        cache = tensorrt_cache(paddle, self.model, device.index, precision)
-        return cache.load(
-            lambda: _loaded(paddle.inference, enable_tensorrt(paddle, self.model, make_config, precision, cache.path))
-        )
+            _forbid_paddle_tf32(paddle)
+        return _loaded(paddle.inference, self._config(paddle.inference, device, onednn=onednn, bf16=bf16))
 
     def _config(self, inference: Any, device: Device, *, onednn: bool, bf16: bool) -> Any:  # noqa: ANN401
         config = inference.Config(str(self.model.files.paddle_graph), str(self.model.files.paddle_parameters))
@@ -244,14 +226,11 @@ class PaddleBackend(Backend):
                 config.enable_mkldnn_bfloat16()
         else:
             config.disable_mkldnn()
-        config.enable_new_ir(self._new_ir)
+        config.enable_new_ir(self.options.new_ir)
         config.enable_new_executor(self.options.new_executor)
         config.set_optimization_level(3)
         config.enable_memory_optim()
         return config
-
-    def _gpu_settings(self, paddle: Any, device: Device) -> dict[str, Any]:  # noqa: ANN401
-        return {"tensorrt": self.options.tensorrt, "tf32": False, **gpu_settings(paddle, device.index)}
 
 
 def _loaded(inference: Any, config: Any) -> _Loaded:  # noqa: ANN401
@@ -281,3 +260,19 @@ def _import_paddle() -> Any:  # noqa: ANN401 - Paddle is untyped
     except ImportError as error:
         raise BackendUnavailable(SPEC.name, f"it does not import: {error}", SPEC.install) from error
     return paddle
+
+
+def _forbid_paddle_tf32(paddle: Any) -> None:  # noqa: ANN401
+    """Turn TF32 off where this Paddle has settings for it; older ones obey the environment alone."""
+    for flag in _TF32_FLAGS:
+        with contextlib.suppress(ValueError):  # a flag that this version does not know
+            paddle.set_flags({flag: False})
+
+
+def _gpu_settings(paddle: Any, index: int) -> dict[str, Any]:  # noqa: ANN401
+    """Return name and compute capability of the GPU, as Paddle tells them."""
+    capability = paddle.device.cuda.get_device_capability(index)
+    return {
+        "gpu": str(paddle.device.cuda.get_device_name(index)),
+        "compute_capability": ".".join(str(part) for part in capability),
+    }

@@ -37,7 +37,6 @@ class GpuWay:
         module: Module that has it; empty: the package alone counts. If both are empty, nothing more is needed.
         hint: How to get it.
         vendor: Whose GPUs it goes to.
-        tensorrt: Whether it needs TensorRT's libraries besides.
     """
 
     provider: str = ""
@@ -45,7 +44,6 @@ class GpuWay:
     module: str = ""
     hint: str = ""
     vendor: Literal["nvidia", "intel"] = "nvidia"
-    tensorrt: bool = False
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,6 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         ("paddle", {}, ("paddlepaddle-gpu",), ()),
         ("onnxruntime", {}, ("onnxruntime-gpu",), ()),
         ("onnxruntime", {"provider": "cuda"}, (), ("onnxruntime_ep_cuda",)),
-        ("onnxruntime", {"provider": "tensorrt"}, ("onnxruntime-gpu",), ("tensorrt_libs",)),
         ("onnxruntime", {"provider": "tensorrt-rtx"}, (), ("onnxruntime_ep_nv_tensorrt_rtx",)),
         ("tensorrt", {}, (), ("tensorrt",)),
         ("of a third party", {}, (), ()),
@@ -71,7 +70,6 @@ def test_each_way_to_a_gpu(
     [
         ("paddle", {}, "paddlepaddle-gpu is not installed: install paddlepaddle-gpu from"),
         ("onnxruntime", {}, r"onnxruntime-gpu is not installed: pip install 'ocrhpi[onnxruntime-gpu]', in place of"),
-        ("onnxruntime", {"provider": "tensorrt"}, "onnxruntime-gpu is not installed"),
         ("onnxruntime", {"provider": "tensorrt-rtx"}, "pip install 'ocrhpi[tensorrt-rtx]'"),
         ("tensorrt", {}, "tensorrt is not installed: pip install 'ocrhpi[tensorrt]'"),
     ],
@@ -82,18 +80,6 @@ def test_what_is_missing_is_a_reason_with_the_cure(
     installed()
     assert reason in gpu_reason(backend, options, "gpu:0", TWO)
     assert not gpu_usable(backend, TWO)
-
-
-def test_tensorrt_needs_its_libraries_besides(
-    installed: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    installed("onnxruntime-gpu")
-    options = {"provider": "tensorrt"}
-    assert "TensorRT's libraries are not found" in gpu_reason("onnxruntime", options, "gpu:0", TWO)
-    variable, name = ("PATH", "nvinfer_10.dll") if sys.platform == "win32" else ("LD_LIBRARY_PATH", "libnvinfer.so.10")
-    (tmp_path / name).touch()
-    monkeypatch.setenv(variable, str(tmp_path))
-    assert gpu_reason("onnxruntime", options, "gpu:0", TWO) == ""
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "cuda requests": {**CUDA, "requests": 3},
     "cuda graphs": {**CUDA, **GRAPHS},
     "cuda graphs pinned": {**CUDA, **GRAPHS, "pinned": True},
-    "tensorrt": {"provider": "tensorrt", "shapes": SHAPES},
     "tensorrt-rtx": RTX,
     "tensorrt-rtx shapes": {**RTX, "shapes": SHAPES},
     "tensorrt-rtx graphs": {**RTX, **GRAPHS},
@@ -121,7 +120,7 @@ def test_other_shapes_run_by_cuda_without_a_graph(model: Model) -> None:
             check_near(backend.run(*one), emissions)
 
 
-@pytest.mark.parametrize("provider", ["tensorrt", "tensorrt-rtx"])
+@pytest.mark.parametrize("provider", ["tensorrt-rtx"])
 def test_what_was_compiled_is_kept_and_other_shapes_are_refused(
     model: Model, provider: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

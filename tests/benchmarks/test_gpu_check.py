@@ -126,7 +126,7 @@ def test_every_way_is_one_that_its_backend_takes(tiny: Model, device: str) -> No
 def test_the_gpus_ways_cover_every_provider_at_both_precisions() -> None:
     ways = ways_of("gpu:0")
     found = {(way.candidate.backend, way.candidate.options.get("provider"), way.candidate.precision) for way in ways}
-    providers = [("onnxruntime", name) for name in ("cuda", "tensorrt-rtx", "tensorrt")]
+    providers = [("onnxruntime", name) for name in ("cuda", "tensorrt-rtx")]
     for backend, provider in [*providers, ("tensorrt", None)]:
         assert {(backend, provider, "fp32"), (backend, provider, "fp16")} <= found
     assert {EAGER, GRAPHS} <= {way.name for way in ways}

@@ -85,10 +85,9 @@ def test_every_installed_provider_is_tried_and_every_other_is_one_row(gpu_engine
     assert providers(grid) == {"cuda", "tensorrt-rtx"}
     assert {candidate.precision for candidate in grid.candidates} == {"fp32", "fp16"}
     found = reasons(grid)
-    assert "TensorRT's libraries are not found" in found["onnxruntime, provider=tensorrt"]
     assert "paddlepaddle-gpu is not installed" in found["paddle"]
     assert "Intel's GPUs" in found["openvino"]
-    assert len([name for name in found if name.startswith("onnxruntime")]) == 1
+    assert not [name for name in found if name.startswith("onnxruntime")]
     assert all(row.outcome == "skipped" for row in grid.left_out)
 
 

@@ -12,7 +12,6 @@ import mmap
 import sys
 import warnings
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,9 +166,6 @@ def _error_name(driver: Any, code: int) -> str:  # noqa: ANN401
 CUDA_MODULE = "onnxruntime_ep_cuda"
 RTX_MODULE = "onnxruntime_ep_nv_tensorrt_rtx"
 _RTX_PACKAGES = ("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime-ep-nv-tensorrt-rtx-cu12")
-_TENSORRT_MODULE = "tensorrt_libs"  # of the packages tensorrt-cu12-libs and tensorrt-cu13-libs
-_TENSORRT_PACKAGES = ("tensorrt-cu13-libs", "tensorrt-cu12-libs", "tensorrt-cu13", "tensorrt-cu12", "tensorrt")
-_TENSORRT_LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")  # in the order in which they need each other
 
 
 def load_cuda(onnxruntime: OnnxRuntime) -> str:
@@ -185,27 +181,6 @@ def load_cuda(onnxruntime: OnnxRuntime) -> str:
         warnings.simplefilter("always")
         onnxruntime.preload_dlls()
     return " ".join(" ".join([said.getvalue(), *(str(warning.message) for warning in warned)]).split())
-
-
-def load_tensorrt() -> str:
-    """Load TensorRT's libraries, if they are installed as a Python package; return why one could not be loaded."""
-    spec = importlib.util.find_spec(_TENSORRT_MODULE)
-    if spec is None or not spec.submodule_search_locations:
-        return ""
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    patterns = "{}_[0-9]*.dll" if sys.platform == "win32" else "lib{}.so.[0-9]*"
-    found = [sorted(folder.glob(patterns.format(name)))[:1] for name in _TENSORRT_LIBRARIES]
-    try:
-        for library in chain.from_iterable(found):
-            ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-    except OSError as error:
-        return str(error)
-    return ""
-
-
-def tensorrt_version() -> str:
-    """Return the version of the installed TensorRT package, or ``system`` where a library of the system is used."""
-    return _first_version(_TENSORRT_PACKAGES) or "system"
 
 
 def rtx_version() -> str:
@@ -287,15 +262,10 @@ def rtx_device(onnxruntime: OnnxRuntime, name: str, index: int) -> Any:  # noqa:
     return numbered[index]
 
 
-def why_not_loaded(onnxruntime: OnnxRuntime, provider: str) -> str:
-    """Return the loader's reason why the library of a provider that ONNX Runtime just gave up does not load.
-
-    Args:
-        onnxruntime: The module.
-        provider: ``cuda`` or ``tensorrt``, as in the library's file name.
-    """
-    file_name = f"onnxruntime_providers_{provider}"
-    file_name = f"{file_name}.dll" if sys.platform == "win32" else f"lib{file_name}.so"
+def why_cuda_not_loaded(onnxruntime: OnnxRuntime) -> str:
+    """Return the reason why the library of the CUDA provider, which ONNX Runtime just gave up, does not load."""
+    windows = sys.platform == "win32"
+    file_name = "onnxruntime_providers_cuda.dll" if windows else "libonnxruntime_providers_cuda.so"
     library = Path(onnxruntime.__file__).parent / "capi" / file_name
     if not library.is_file():
         return f"the installed package has no {file_name}"

@@ -19,7 +19,6 @@ INSTALL_RTX: Final = "pip install 'ocrhpi[tensorrt-rtx]'"
 
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
-TENSORRT: Final = "TensorrtExecutionProvider"
 
 OnnxRuntime: TypeAlias = Any
 """The module ``onnxruntime``."""
@@ -40,10 +39,10 @@ OrtValue: TypeAlias = Any
 """``onnxruntime.OrtValue``."""
 
 
-Provider: TypeAlias = Literal["cpu", "cuda", "tensorrt", "tensorrt-rtx"]
-"""What runs the nodes: ONNX Runtime's own kernels on a CPU, CUDA's libraries, TensorRT, or TensorRT for RTX."""
+Provider: TypeAlias = Literal["cpu", "cuda", "tensorrt-rtx"]
+"""What runs the nodes: ONNX Runtime's own kernels on a CPU, CUDA's libraries, or TensorRT for RTX."""
 
-GPU_PROVIDERS: tuple[Provider, ...] = ("cuda", "tensorrt", "tensorrt-rtx")
+GPU_PROVIDERS: tuple[Provider, ...] = ("cuda", "tensorrt-rtx")
 
 PositiveInt = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)]
@@ -76,7 +75,7 @@ class OnnxRuntimeOptions(Options):
         cache_dir: Where TensorRT's engines are kept, as in `ocrhpi.cache.cache_root`.
     """
 
-    provider: Literal["auto", "cpu", "cuda", "tensorrt", "tensorrt-rtx"] = "auto"
+    provider: Literal["auto", "cpu", "cuda", "tensorrt-rtx"] = "auto"
     precision: Literal["fp32", "fp16", "int8", "int8-selective"] = "fp32"
     threads: Threads | None = None
     inter_op: Threads = 1
@@ -107,14 +106,8 @@ def check_together(options: OnnxRuntimeOptions, device: Device | None) -> None:
         expected = f"one of {', '.join(GPU_PROVIDERS)}" if device.kind == "gpu" else "'cpu'"
         received = f"received {options.provider!r} on device {device}"
         raise OptionError("provider", f"{received}; expected {expected}, or 'auto'")
-    if options.provider == "tensorrt" and not options.shapes:
-        problem = "it builds for a range of shapes, and none is known; give the candidate buckets"
-        raise OptionError("provider", f"received 'tensorrt': {problem}")
     if options.cuda_graphs and not options.shapes:
         raise OptionError("cuda_graphs", "received true, but no shapes are fixed; give the candidate buckets")
-    if options.cuda_graphs and options.provider == "tensorrt":
-        problem = "the backend 'tensorrt' records one for each shape"
-        raise OptionError("cuda_graphs", f"received true with provider 'tensorrt', which is not supported; {problem}")
     if options.cuda_graphs and options.requests > 1:
         problem = "a recorded graph has one set of buffers, so requests take turns; leave out one of them"
         raise OptionError("cuda_graphs", f"received true with requests={options.requests}: {problem}")

@@ -88,13 +88,6 @@ def bucket_profiles(shapes: Sequence[tuple[int, int]]) -> list[Profile]:
     return [Profile((1, width), (most, width), (most, width)) for most, width in shapes]
 
 
-def covering_profile(shapes: Sequence[tuple[int, int]]) -> Profile:
-    """Return one profile for all widths: full batches of the narrowest are the best, since most lines are narrow."""
-    widths = [width for _, width in shapes]
-    best = min(shapes, key=lambda shape: shape[1])
-    return Profile((1, min(widths)), best, (max(rows for rows, _ in shapes), max(widths)))
-
-
 def profile_text(inputs: GraphInputs, batches: Sequence[tuple[int, int]]) -> str:
     """Write one bound of each profile as ONNX Runtime reads them: ``x:1x3x48x320,widths:1,x:1x3x48x480,widths:1``.
 
@@ -136,22 +129,6 @@ def cuda_options(options: OnnxRuntimeOptions, index: int) -> dict[str, str]:
     return given
 
 
-def tensorrt_options(options: OnnxRuntimeOptions, index: int, inputs: GraphInputs, cache: Path) -> dict[str, str]:
-    """Return the options of the TensorRT provider; engines and timings are kept in ``cache``."""
-    half = options.precision == "fp16"
-    return {
-        "device_id": str(index),
-        # Before TensorRT 11 no FP16 tensor runs without it; FP32 ones may then run in FP16, too.
-        "trt_fp16_enable": _flag(half),
-        "trt_layer_norm_fp32_fallback": _flag(half),
-        "trt_engine_cache_enable": "1",
-        "trt_engine_cache_path": str(cache),
-        "trt_timing_cache_enable": "1",
-        "trt_timing_cache_path": str(cache),
-        **_profile_options("trt", inputs, profiles_of("tensorrt", options.shapes)),
-    }
-
-
 def rtx_options(options: OnnxRuntimeOptions, inputs: GraphInputs, cache: Path) -> dict[str, str]:
     """Return the options of the provider of TensorRT for RTX; compiled kernels are kept in ``cache``."""
     profiles = profiles_of("tensorrt-rtx", options.shapes)
@@ -164,7 +141,7 @@ def rtx_options(options: OnnxRuntimeOptions, inputs: GraphInputs, cache: Path) -
 
 
 def profiles_of(provider: Provider, shapes: Sequence[tuple[int, int]]) -> list[Profile]:
-    """Return what the provider builds for: TensorRT's takes one profile, that of TensorRT for RTX one for each width.
+    """Return what the provider builds for: that of TensorRT for RTX one profile for each width.
 
     Args:
         provider: Which.
@@ -173,8 +150,6 @@ def profiles_of(provider: Provider, shapes: Sequence[tuple[int, int]]) -> list[P
     Returns:
         Profiles in the order in which the provider gets them; empty if it builds for no shapes in particular.
     """
-    if provider == "tensorrt" and shapes:
-        return [covering_profile(shapes)]
     return bucket_profiles(shapes) if provider == "tensorrt-rtx" else []
 
 

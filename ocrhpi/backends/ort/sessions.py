@@ -12,8 +12,8 @@ from ocrhpi.backends.compiled import CompiledCache
 from ocrhpi.backends.onnx_io import GraphInterface
 from ocrhpi.backends.ort import libraries
 from ocrhpi.backends.ort.libraries import gpu_facts
-from ocrhpi.backends.ort.options import CPU, CUDA, INSTALL_GPU, INSTALL_RTX, NAME, TENSORRT
-from ocrhpi.backends.ort.providers import GraphInputs, cuda_options, rtx_options, tensorrt_options
+from ocrhpi.backends.ort.options import CPU, CUDA, INSTALL_GPU, INSTALL_RTX, NAME
+from ocrhpi.backends.ort.providers import GraphInputs, cuda_options, rtx_options
 from ocrhpi.backends.tf32 import forbid_tf32
 from ocrhpi.errors import BackendError, BackendMismatch
 from ocrhpi.files import temporary_folder
@@ -165,8 +165,7 @@ def open_session(request: Request) -> Opened:
         session = _create(request, [CPU])
         _check_first(request, session, CPU)
         return Opened(session, *_ends(request, session), CPU)
-    makers = {"cuda": _open_cuda, "tensorrt": _open_tensorrt, "tensorrt-rtx": _open_rtx}
-    return makers[request.provider](request)
+    return _open_cuda(request) if request.provider == "cuda" else _open_rtx(request)
 
 
 def _open_cuda(request: Request) -> Opened:
@@ -175,19 +174,6 @@ def _open_cuda(request: Request) -> Opened:
     asked = cuda_options(request.options, request.device.index)
     session, placement = _create_observed(request, [(CUDA, asked), CPU], CUDA, complaints)
     return _verified(request, session, CUDA, placement, _check_settings(request, session, CUDA, asked))
-
-
-def _open_tensorrt(request: Request) -> Opened:
-    forbid_tf32(NAME)  # as below
-    complaints = " ".join([libraries.load_cuda(request.onnxruntime), libraries.load_tensorrt()]).strip()
-    libraries.require_cuda(request.onnxruntime, request.phrase)
-    gpu = gpu_facts(request.device.index)
-    cache = _cache(request, gpu, libraries.tensorrt_version())
-    index = request.device.index
-    asked = tensorrt_options(request.options, index, _inputs_of_file(request), cache.path)
-    providers = [(TENSORRT, asked), (CUDA, cuda_options(request.options, index)), CPU]
-    session, placement = cache.load(lambda: _create_observed(request, providers, TENSORRT, complaints))
-    return _verified(request, session, TENSORRT, placement, _check_settings(request, session, TENSORRT, asked))
 
 
 def _open_rtx(request: Request) -> Opened:
@@ -297,8 +283,8 @@ def _check_first(request: Request, session: Session, wanted: str, complaints: st
     if found[0] == wanted:
         return
     runs = f"ONNX Runtime runs on {', '.join(found)}"
-    if request.provider in {"cuda", "tensorrt"}:
-        reason = libraries.why_not_loaded(request.onnxruntime, request.provider) or complaints or "no reason is given"
+    if request.provider == "cuda":
+        reason = libraries.why_cuda_not_loaded(request.onnxruntime) or complaints or "no reason is given"
         hint = f"{INSTALL_GPU} brings the libraries, and 'nvidia-smi' must list the GPU"
         runs = f"{runs}, since {wanted} did not load: {reason}; {hint}"
     raise BackendMismatch(NAME, request.phrase, runs)

@@ -13,7 +13,7 @@ from typing import Any
 
 import onnxruntime
 
-from ocrhpi.backends.ort.options import CPU, CUDA, TENSORRT
+from ocrhpi.backends.ort.options import CPU, CUDA
 
 RTX = "NvTensorRTRTXExecutionProvider"
 RECORDING = "session.record_ep_graph_assignment_info"
@@ -34,9 +34,9 @@ class FakeOnnxRuntime:
 
     def __init__(
         self,
-        available: tuple[str, ...] = (TENSORRT, CUDA, CPU),
+        available: tuple[str, ...] = (CUDA, CPU),
         *,
-        loads: tuple[str, ...] = (TENSORRT, CUDA, RTX, CPU),
+        loads: tuple[str, ...] = (CUDA, RTX, CPU),
         tells: dict[str, str] | None = None,
         silent: bool = False,
         records: bool = True,

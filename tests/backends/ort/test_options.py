@@ -18,14 +18,12 @@ SHAPES = [[4, 320]]
     ("given", "device", "problem"),
     [
         ({"provider": "cuda"}, "cpu", "received 'cuda' on device cpu; expected 'cpu', or 'auto'"),
-        ({"provider": "cpu"}, "gpu:1", "on device gpu:1; expected one of cuda, tensorrt, tensorrt-rtx, or 'auto'"),
-        ({"provider": "tensorrt"}, "gpu", "give the candidate buckets"),
+        ({"provider": "cpu"}, "gpu:1", "on device gpu:1; expected one of cuda, tensorrt-rtx, or 'auto'"),
         ({"cuda_graphs": True}, "gpu", "no shapes are fixed"),
         ({"cuda_graphs": True, "shapes": SHAPES, "requests": 2}, "gpu", "requests take turns"),
         ({"cuda_graphs": True, "shapes": SHAPES}, "cpu", "they are a GPU's"),
         ({"cuda_graphs": True, "shapes": SHAPES, "provider": "cpu"}, None, "they are a GPU's"),
         ({"pinned": True}, "gpu", "without cuda_graphs"),
-        ({"cuda_graphs": True, "shapes": SHAPES, "provider": "tensorrt"}, "gpu", "records one for each shape"),
     ],
 )
 def test_contradictions_are_refused(given: dict[str, Any], device: str | None, problem: str) -> None:
@@ -41,7 +39,6 @@ def test_contradictions_are_refused(given: dict[str, Any], device: str | None, p
         ({}, None),
         ({"provider": "cuda"}, None),
         ({"provider": "tensorrt-rtx"}, "gpu:1"),
-        ({"provider": "tensorrt", "shapes": SHAPES}, "gpu"),
         ({"cuda_graphs": True, "shapes": SHAPES, "pinned": True}, "gpu"),
         ({"shapes": ((4, 320), (2, 640))}, "cpu"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.backends.ort.options import CPU, CUDA, TENSORRT
+from ocrhpi.backends.ort.options import CPU, CUDA
 from ocrhpi.backends.ort.sessions import RECORDING, Placement, assigned_nodes, check_placement, profiled_nodes
 from ocrhpi.errors import BackendMismatch
 from tests.tiny_onnx import write_tiny_onnx
@@ -50,12 +50,15 @@ def test_older_versions_tell_by_the_profile_of_a_run(tmp_path: Path) -> None:
     assert sum(placement[CPU].values()) >= 4
 
 
+RTX = "NvTensorRTRTXExecutionProvider"
+
+
 @pytest.mark.parametrize(
     ("placement", "wanted"),
     [
         ({CUDA: Counter({"Conv": 30, "Softmax": 1}), CPU: SHAPES}, CUDA),
         ({CUDA: Counter({"Conv": 30})}, CUDA),
-        ({TENSORRT: Counter({"Conv": 30}), CUDA: Counter({"ArgMax": 1}), CPU: SHAPES}, TENSORRT),
+        ({RTX: Counter({"Conv": 30}), CUDA: Counter({"ArgMax": 1}), CPU: SHAPES}, RTX),
     ],
 )
 def test_shape_arithmetic_may_stay_on_the_cpu(placement: Placement, wanted: str) -> None:
@@ -68,7 +71,7 @@ def test_shape_arithmetic_may_stay_on_the_cpu(placement: Placement, wanted: str)
         ({CUDA: Counter({"Conv": 29}), CPU: SHAPES + Counter({"Conv": 1})}, CUDA, "1 Conv on CPUExecutionProvider"),
         ({CUDA: Counter({"Conv": 29}), CPU: Counter({"HardSigmoid": 4})}, CUDA, "4 HardSigmoid on CPU"),
         ({CPU: Counter({"MatMul": 2, "Conv": 3})}, CUDA, "3 Conv on CPUExecutionProvider, 2 MatMul on CPU"),
-        ({TENSORRT: Counter({"Conv": 29}), CUDA: Counter({"MatMul": 1})}, TENSORRT, "1 MatMul on CUDA"),
+        ({RTX: Counter({"Conv": 29}), CUDA: Counter({"MatMul": 1})}, RTX, "1 MatMul on CUDA"),
         ({CPU: SHAPES}, CUDA, "gave no node to CUDAExecutionProvider"),
         ({}, CUDA, "gave no node"),
     ],

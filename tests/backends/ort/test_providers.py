@@ -14,7 +14,6 @@ from ocrhpi.backends.ort.providers import (
     profiles_of,
     rtx_options,
     run_entries,
-    tensorrt_options,
 )
 from ocrhpi.options import parse_options
 
@@ -23,11 +22,6 @@ from ocrhpi.options import parse_options
 CUDA_NAMES = {
     *("device_id", "use_tf32", "cudnn_conv_algo_search", "cudnn_conv_use_max_workspace", "arena_extend_strategy"),
     *("prefer_nhwc", "enable_cuda_graph", "gpu_mem_limit"),
-}
-TENSORRT_NAMES = {
-    *("device_id", "trt_fp16_enable", "trt_layer_norm_fp32_fallback", "trt_engine_cache_enable"),
-    *("trt_engine_cache_path", "trt_timing_cache_enable", "trt_timing_cache_path"),
-    *("trt_profile_min_shapes", "trt_profile_opt_shapes", "trt_profile_max_shapes"),
 }
 RTX_NAMES = {
     *("enable_cuda_graph", "nv_multi_profile_enable", "nv_runtime_cache_path"),
@@ -71,17 +65,6 @@ def test_every_option_reaches_cuda() -> None:
     assert made["gpu_mem_limit"] == str(512 * 2**20)
     assert made["arena_extend_strategy"] == "kSameAsRequested"
     assert cuda_options(options(conv_search="default"), 0)["cudnn_conv_algo_search"] == "DEFAULT"
-
-
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_tensorrt_builds_half_precision_for_half_graphs_alone(precision: str) -> None:
-    made = tensorrt_options(options(shapes=SHAPES, precision=precision), 0, INPUTS, CACHE)
-    assert made.keys() == TENSORRT_NAMES
-    assert made["trt_fp16_enable"] == str(int(precision == "fp16"))
-    assert made["trt_engine_cache_path"] == "cache"
-    assert made["trt_profile_min_shapes"] == "x:1x3x48x320,widths:1"
-    assert made["trt_profile_opt_shapes"] == "x:4x3x48x320,widths:4"
-    assert made["trt_profile_max_shapes"] == "x:4x3x48x640,widths:4"
 
 
 def test_tensorrt_for_rtx_builds_a_profile_for_each_width() -> None:

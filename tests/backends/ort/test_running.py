@@ -11,7 +11,6 @@ import pytest
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
 from ocrhpi.backends.ort import running
 from ocrhpi.backends.ort.libraries import PageLocked
-from ocrhpi.errors import BatchError
 from tests.backends.ort.fake_driver import FakeDriver
 from tests.tiny_onnx import Head, tiny_onnx_model
 
@@ -122,20 +121,3 @@ def test_time_on_the_device_alone(gpu: Callable[..., FakeOnnxRuntime], tmp_path:
             times = backend.device_ms(rows, width, 3)
             assert len(times) == 3
             assert all(0 < ms < 1000 for ms in times)
-
-
-def test_tensorrt_runs_the_shapes_that_it_was_built_for_and_refuses_others(
-    gpu: Callable[..., FakeOnnxRuntime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gpu()
-    monkeypatch.setenv("OCRHPI_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
-    model = tiny_onnx_model(tmp_path / "model", head="argmax", masked=True)
-    with OnnxRuntimeBackend(model, "gpu", {"provider": "tensorrt", "shapes": SHAPES}) as backend:
-        assert backend.run(*batch(3, 500)).indices.shape[0] == 3
-        with pytest.raises(
-            BatchError, match=r"received 5 lines 320 wide, expected what tensorrt was built for: 1 to 4"
-        ):
-            backend.run(*batch(5, 320))
-        with pytest.raises(BatchError, match="320 to 640 wide"):
-            backend.run(*batch(1, 960))

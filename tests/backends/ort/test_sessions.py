@@ -14,7 +14,7 @@ import pytest
 
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
 from ocrhpi.backends.ort import libraries
-from ocrhpi.backends.ort.options import CPU, CUDA, TENSORRT
+from ocrhpi.backends.ort.options import CPU, CUDA
 from ocrhpi.errors import BackendError, BackendMismatch
 from tests.tiny_onnx import tiny_onnx_model
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 BATCH = np.random.default_rng(0).uniform(-1, 1, (2, 3, 48, 320)).astype(np.float32)
 RTX = "NvTensorRTRTXExecutionProvider"
-TRT_OPTIONS = {"provider": "tensorrt", "shapes": [(2, 320)]}
+RTX_OPTIONS = {"provider": "tensorrt-rtx", "shapes": [(2, 320)]}
 
 
 @pytest.fixture
@@ -39,6 +39,21 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OCRHPI_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "")
     monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+
+
+@pytest.fixture
+def rtx(gpu: Callable[..., FakeOnnxRuntime], monkeypatch: pytest.MonkeyPatch) -> FakeOnnxRuntime:
+    """An ONNX Runtime into which the plugin with TensorRT for RTX can be registered."""
+    plugin = ModuleType(libraries.RTX_MODULE)
+    plugin.get_ep_name = lambda: RTX  # type: ignore[attr-defined]
+    plugin.get_library_path = lambda: "rtx.so"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, libraries.RTX_MODULE, plugin)
+    return gpu(available=(CPU,))
+
+
+def cache_of(fake: FakeOnnxRuntime) -> Path:
+    _, given = fake.sessions[-1].options.plugin or pytest.fail("no plugin")
+    return Path(given["nv_runtime_cache_path"])
 
 
 def test_cuda_says_what_runs(gpu: Callable[..., FakeOnnxRuntime], model: Model) -> None:
@@ -80,11 +95,11 @@ def test_a_provider_that_does_not_load_is_named_with_the_loaders_reason(
     gpu: Callable[..., FakeOnnxRuntime], model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu(loads=(CPU,))
-    monkeypatch.setattr(libraries, "why_not_loaded", lambda *_: "libcublas.so.13: cannot open")
+    monkeypatch.setattr(libraries, "why_cuda_not_loaded", lambda *_: "libcublas.so.13: cannot open")
     with pytest.raises(BackendMismatch, match=r"since CUDAExecutionProvider did not load: libcublas\.so\.13") as error:
         OnnxRuntimeBackend(model, "gpu").open()
     assert "pip install 'ocrhpi[onnxruntime-gpu]'" in str(error.value)
-    monkeypatch.setattr(libraries, "why_not_loaded", lambda *_: "")
+    monkeypatch.setattr(libraries, "why_cuda_not_loaded", lambda *_: "")
     with pytest.raises(BackendMismatch, match=r"did not load: Failed to load libcudnn\.so\.9"):
         OnnxRuntimeBackend(model, "gpu").open()
 
@@ -105,38 +120,36 @@ def test_a_provider_that_does_not_report_is_noted(gpu: Callable[..., FakeOnnxRun
         assert "use_tf32" in note
 
 
-def test_tensorrt_has_a_directory_for_each_set_of_versions_and_shapes(
-    gpu: Callable[..., FakeOnnxRuntime], model: Model, monkeypatch: pytest.MonkeyPatch
+def test_compiled_code_has_a_directory_for_each_set_of_versions_and_shapes(
+    rtx: FakeOnnxRuntime, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = gpu()
     paths = []
-    for version, shapes in (("10.9", [(2, 320)]), ("10.9", [(2, 320)]), ("10.14", [(2, 320)]), ("10.9", [(4, 320)])):
-        monkeypatch.setattr(libraries, "tensorrt_version", lambda version=version: version)
-        with OnnxRuntimeBackend(model, "gpu", {**TRT_OPTIONS, "shapes": shapes}) as backend:
-            assert backend.effective.settings["providers"] == [TENSORRT, CUDA, CPU]
-            paths.append(Path(fake.sessions[-1].asked[TENSORRT]["trt_engine_cache_path"]))
+    for version, shapes in (("0.5", [(2, 320)]), ("0.5", [(2, 320)]), ("0.6", [(2, 320)]), ("0.5", [(4, 320)])):
+        monkeypatch.setattr(libraries, "rtx_version", lambda version=version: version)
+        with OnnxRuntimeBackend(model, "gpu", {**RTX_OPTIONS, "shapes": shapes}) as backend:
+            assert backend.effective.settings["providers"] == [RTX, CPU]
+            paths.append(cache_of(rtx))
     assert paths[0] == paths[1]
     assert len(set(paths)) == 3
     key = json.loads((paths[0] / "key.json").read_text("utf-8"))
-    assert key.items() >= {"engine": "10.9", "gpu": "NVIDIA Fake", "compute_capability": "8.9"}.items()
+    assert key.items() >= {"engine": "0.5", "gpu": "NVIDIA Fake", "compute_capability": "8.9"}.items()
     assert (key["precision"], key["shapes"]) == ("fp32", [[2, 320]])
     assert len(key["graph"]) == 64
     assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
 
 
-def test_an_engine_that_fails_is_compiled_again_once(gpu: Callable[..., FakeOnnxRuntime], model: Model) -> None:
-    fake = gpu()
-    with OnnxRuntimeBackend(model, "gpu", TRT_OPTIONS):
-        cache = Path(fake.sessions[-1].asked[TENSORRT]["trt_engine_cache_path"])
-    (cache / "tensorrt.engine").write_bytes(b"damaged")
-    sessions = FailsSecond(fake)
-    with OnnxRuntimeBackend(model, "gpu", TRT_OPTIONS) as backend:
+def test_an_engine_that_fails_is_compiled_again_once(rtx: FakeOnnxRuntime, model: Model) -> None:
+    with OnnxRuntimeBackend(model, "gpu", RTX_OPTIONS):
+        cache = cache_of(rtx)
+    (cache / "compiled.engine").write_bytes(b"damaged")
+    sessions = FailsSecond(rtx)
+    with OnnxRuntimeBackend(model, "gpu", RTX_OPTIONS) as backend:
         assert sessions.failed == 1
-        assert not (cache / "tensorrt.engine").exists()
+        assert not (cache / "compiled.engine").exists()
         assert backend.run(BATCH).indices.shape[0] == 2
-    fake.failures = ["no GPU memory"]
+    rtx.failures = ["no GPU memory"]
     with pytest.raises(BackendError, match="no GPU memory"):
-        OnnxRuntimeBackend(model, "gpu", TRT_OPTIONS).open()
+        OnnxRuntimeBackend(model, "gpu", RTX_OPTIONS).open()
 
 
 class FailsSecond:
@@ -157,18 +170,11 @@ class FailsSecond:
         fake.InferenceSession = session
 
 
-def test_tensorrt_for_rtx_is_a_plugin_with_its_runtime_cache(
-    gpu: Callable[..., FakeOnnxRuntime], model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plugin = ModuleType(libraries.RTX_MODULE)
-    plugin.get_ep_name = lambda: RTX  # type: ignore[attr-defined]
-    plugin.get_library_path = lambda: "rtx.so"  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, libraries.RTX_MODULE, plugin)
-    fake = gpu(available=(CPU,))
+def test_tensorrt_for_rtx_is_a_plugin_with_its_runtime_cache(rtx: FakeOnnxRuntime, model: Model) -> None:
     options = {"provider": "tensorrt-rtx", "shapes": [(2, 320), (1, 640)]}
     with OnnxRuntimeBackend(model, "gpu:1", options) as backend:
-        assert fake.registered == [RTX]
-        device, given = fake.sessions[-1].options.plugin or pytest.fail("no plugin")
+        assert rtx.registered == [RTX]
+        device, given = rtx.sessions[-1].options.plugin or pytest.fail("no plugin")
         assert device.ep_options == {"device_id": "1"}
         assert given["nv_profile_max_shapes"] == "x:2x3x48x320,x:1x3x48x640"
         assert Path(given["nv_runtime_cache_path"], "key.json").is_file()
@@ -178,10 +184,8 @@ def test_tensorrt_for_rtx_is_a_plugin_with_its_runtime_cache(
     assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
 
 
-def test_tf32_that_the_environment_asks_for_is_no_fp32(
-    gpu: Callable[..., FakeOnnxRuntime], model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gpu()
+@pytest.mark.usefixtures("rtx")
+def test_tf32_that_the_environment_asks_for_is_no_fp32(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
     with pytest.raises(BackendMismatch, match="NVIDIA_TF32_OVERRIDE=1"):
-        OnnxRuntimeBackend(model, "gpu", TRT_OPTIONS).open()
+        OnnxRuntimeBackend(model, "gpu", RTX_OPTIONS).open()

@@ -7,9 +7,7 @@ import pytest
 
 from ocrhpi.backends.ort.providers import (
     GraphInputs,
-    Profile,
     bucket_profiles,
-    covering_profile,
     fixed_shapes,
     profile_text,
 )
@@ -32,12 +30,6 @@ def test_a_profile_for_each_width_holds_its_batches_and_no_other() -> None:
     for shape in fixed_shapes(SHAPES):
         assert sum(profile.holds(shape) for profile in profiles) == 1
     assert not any(profile.holds(shape) for profile in profiles for shape in [(5, 320), (1, 480), (3, 640), (1, 3201)])
-
-
-def test_one_profile_holds_all_and_is_best_for_full_batches_of_narrow_lines() -> None:
-    profile = covering_profile(SHAPES)
-    assert profile == Profile((1, 320), (4, 320), (4, 3200))
-    assert all(profile.holds(shape) for shape in fixed_shapes(SHAPES))
 
 
 @pytest.mark.parametrize(
