@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ocrhpi.reading.engine import EngineReader
     from ocrhpi.values import TextLine
 
-__all__ = ["LineReader", "Shapes"]
+__all__ = ["LineReader", "Met", "Shapes"]
 
 _log = logging.getLogger("ocrhpi")
 
@@ -42,6 +42,22 @@ class Shapes(NamedTuple):
         """Return the shapes of two engines together."""
         bound = None if self.bound is None or other.bound is None else self.bound + other.bound
         return Shapes(self.seen + other.seen, bound)
+
+
+class Met(NamedTuple):
+    """What meeting shapes took.
+
+    Attributes:
+        shapes: How many were met for the first time.
+        seconds: That these took, beyond those that the same batches take from then on.
+    """
+
+    shapes: int = 0
+    seconds: float = 0.0
+
+    def plus(self, other: Met) -> Met:
+        """Return what both took."""
+        return Met(self.shapes + other.shapes, self.seconds + other.seconds)
 
 
 class LineReader(ABC):
@@ -143,11 +159,11 @@ class LineReader(ABC):
         """How many shapes its engines have met, and may meet."""
 
     @abstractmethod
-    def meet(self, lines: Sequence[LineImage]) -> float:
+    def meet(self, lines: Sequence[LineImage]) -> Met:
         """Run, on blank lines, every shape that reading ``lines`` in one call will need and that was not met yet.
 
-        Returns:
-            Seconds that meeting them took, beyond those that the same batches take from then on.
+        An engine of several requests compiles for each of them, and what was read before ran in one: the others meet it
+        here, too, which does not count.
 
         Raises:
             BackendError: The engine failed.

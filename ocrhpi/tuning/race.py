@@ -170,9 +170,11 @@ class Race:
                 places[place] -= 1
 
     def finish_gates(self) -> None:
-        """Read the other calibration lines with those that are left."""
+        """Meet the shapes of the rounds, whose first sight can be timed now; then read the other calibration lines."""
+        self._set_pace()
         racing = sorted(self._racing(), key=_looked)
         for place, contestant in enumerate(racing):
+            self._meet(contestant)
             self._tell("reading all lines", contestant, place, len(racing))
             self._attempt(contestant, self._finish_gate)
 
@@ -185,6 +187,7 @@ class Race:
         verified = self._best_pair(lows, min(able, key=_looked))
         if verified is not None:
             self._look(verified, 0, 1)
+            self._meet(self._all[-1])
             self._attempt(self._all[-1], self._finish_gate)
 
     def _best_pair(self, lows: Sequence[Contestant], full: Contestant) -> Verified | None:
@@ -212,11 +215,6 @@ class Race:
         others = sorted((one for one in self._racing() if not self._leads(one)), key=_looked)
         for contestant in others[1:]:  # one is enough to say what another policy would give
             _leave_behind(contestant, "screening", _looked(contestant) / self._best_look())
-        self._set_pace()
-        bounded = self._question.max_latency_ms is not None and self._question.goal == "throughput"
-        for contestant in self._racing() if self._effort.careful else ():
-            self._tell("meeting shapes", contestant, 0, 1)
-            self._attempt(contestant, lambda one: one.meet_shapes(_HALVING[-1], self._baseline, alone=bounded))
         for number in range(self._effort.rounds):
             racing = [self._baseline, *self._racing()]
             if number >= MIN_ROUNDS and (not self._budget.left() or self._settled(number)):
@@ -225,7 +223,7 @@ class Race:
             for contestant in racing:
                 self._tell("timing", contestant, number, self._effort.rounds)
                 self._attempt(contestant, lambda one: one.time_round(number, self._baseline))  # noqa: B023 - at once
-                if bounded:
+                if self._bounded:
                     self._attempt(contestant, lambda one: one.time_latency(number, self._baseline))  # noqa: B023
             if number + 1 in _HALVING:
                 self._halve(number + 1)
@@ -302,6 +300,16 @@ class Race:
             if contestant.baseline:
                 raise
             contestant.reject(error)
+
+    @property
+    def _bounded(self) -> bool:
+        """Whether the latency is measured besides."""
+        return self._question.max_latency_ms is not None and self._question.goal == "throughput"
+
+    def _meet(self, contestant: Contestant) -> None:
+        if self._effort.careful:
+            self._tell("meeting shapes", contestant, 0, 1)
+            self._attempt(contestant, lambda one: one.meet_shapes(_HALVING[-1], self._baseline, alone=self._bounded))
 
     def _finish_gate(self, contestant: Contestant) -> None:
         contestant.read_to(len(self._lines), self._baseline)
