@@ -111,7 +111,7 @@ def test_of_many_widths_few_shapes_are_seen_and_met_ones_are_known(
         reader.meet(lines[:40])
         first = reader.shapes.seen
         assert first > 5
-        assert reader.meet(lines[:40]) == 0.0
+        assert reader.meet(lines[:40]).shapes == 0
         reader.read(lines[:40])
         assert reader.shapes.seen == first, "all of them were met"
         for start in range(40, 320, 40):
@@ -119,7 +119,7 @@ def test_of_many_widths_few_shapes_are_seen_and_met_ones_are_known(
         reader.read(lines)
         seen = reader.shapes.seen
         assert bound is None or first < seen <= bound
-        assert reader.meet(lines) == 0.0
+        assert reader.meet(lines).shapes == 0
         assert reader.shapes.seen == seen
 
 

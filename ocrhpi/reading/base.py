@@ -44,6 +44,22 @@ class Shapes(NamedTuple):
         return Shapes(self.seen + other.seen, bound)
 
 
+class Met(NamedTuple):
+    """What meeting shapes took.
+
+    Attributes:
+        shapes: How many were met for the first time.
+        seconds: That these took, beyond those that the same batches take from then on.
+    """
+
+    shapes: int = 0
+    seconds: float = 0.0
+
+    def plus(self, other: Met) -> Met:
+        """Return what both took."""
+        return Met(self.shapes + other.shapes, self.seconds + other.seconds)
+
+
 class LineReader(ABC):
     """Reads lines; the text of a line depends on that line alone, not on the lines beside it.
 
@@ -143,11 +159,11 @@ class LineReader(ABC):
         """How many shapes its engines have met, and may meet."""
 
     @abstractmethod
-    def meet(self, lines: Sequence[LineImage]) -> float:
+    def meet(self, lines: Sequence[LineImage]) -> Met:
         """Run, on blank lines, every shape that reading ``lines`` in one call will need and that was not met yet.
 
-        Returns:
-            Seconds that meeting them took, beyond those that the same batches take from then on.
+        An engine of several requests compiles for each of them, and what was read before ran in one: the others meet it
+        here, too, which does not count.
 
         Raises:
             BackendError: The engine failed.

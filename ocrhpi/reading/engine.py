@@ -15,7 +15,7 @@ import numpy as np
 
 from ocrhpi.errors import BackendClosed, BackendError
 from ocrhpi.forks import RenewedThreads, renew_in_children
-from ocrhpi.reading.base import Shapes, SingleEngineReader
+from ocrhpi.reading.base import Met, Shapes, SingleEngineReader
 from ocrhpi.recognition.batching import CALL_COST, DEVICE_CALL_COST, PlannedBatch, plan_batches, shapes_of
 from ocrhpi.recognition.bidi import to_reading_order
 from ocrhpi.recognition.ctc import CtcDecoder
@@ -66,6 +66,7 @@ class EngineReader(SingleEngineReader):
         self._ladder = ladder
         self._call_cost = CALL_COST if backend.effective.device == "cpu" else DEVICE_CALL_COST
         self._shapes: set[tuple[int, int]] = set()
+        self._met: set[tuple[int, int]] = set()  # those of them that all requests have run
         self._decoder = CtcDecoder(model.labels)
         self._closed = False
         # While the engine works on its requests, the calling thread prepares the next batch and decodes the last.
@@ -108,12 +109,17 @@ class EngineReader(SingleEngineReader):
         in_order = [read[number] for number in range(len(lines))]
         return [to_reading_order(line) for line in in_order] if self.model.right_to_left else in_order
 
-    def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
+    def meet(self, lines: Sequence[LineImage]) -> Met:  # noqa: D102 - the contract's
         plan = self._plan(self._geometries(lines), None)
-        new = {(batch.rows, batch.width) for batch in plan} - self._shapes
+        wanted = {(batch.rows, batch.width) for batch in plan}
+        new = wanted - self._shapes
         seconds = sum(max(0.0, self._time_blank(*shape) - self._time_blank(*shape)) for shape in new)
-        self._shapes |= new
-        return seconds
+        if self.backend.parallel_requests > 1:
+            for shape in wanted & self._shapes - self._met:
+                self._time_blank(*shape)
+        self._met |= wanted
+        self._shapes |= wanted
+        return Met(len(new), seconds)
 
     def engine_for(self, width: int) -> EngineReader:  # noqa: ARG002, D102 - the contract's
         return self
@@ -124,7 +130,7 @@ class EngineReader(SingleEngineReader):
 
     def renew_after_fork(self) -> None:
         """Take notice, in a forked child, that the engine which will be opened there has met no shapes."""
-        self._shapes = set()
+        self._shapes, self._met = set(), set()
 
     def close(self) -> None:  # noqa: D102 - the contract's
         self._closed = True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.errors import BackendClosed, BackendError, BatchError, OcrhpiError
 from ocrhpi.forks import RenewedLock
-from ocrhpi.reading.base import LineReader
+from ocrhpi.reading.base import LineReader, Met
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ class FallbackReader(LineReader):
         """Those of the reader in use."""
         return self._reader.shapes
 
-    def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
+    def meet(self, lines: Sequence[LineImage]) -> Met:  # noqa: D102 - the contract's
         return self._reader.meet(lines)
 
     def engine_for(self, width: int) -> SingleEngineReader:  # noqa: D102 - the contract's

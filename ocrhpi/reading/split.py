@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ocrhpi.backends.base import Effective
-from ocrhpi.reading.base import LineReader, Shapes
+from ocrhpi.reading.base import LineReader, Met, Shapes
 from ocrhpi.recognition.geometry import geometry_of
 
 if TYPE_CHECKING:
@@ -68,9 +68,10 @@ class SplitReader(LineReader):
         """Those of both; the narrow lines of a split at the base width have that one width."""
         return self._narrow.shapes.plus(self._wide.shapes)
 
-    def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
+    def meet(self, lines: Sequence[LineImage]) -> Met:  # noqa: D102 - the contract's
         parts = self._parts(lines).items()
-        return sum(reader.meet([lines[number] for number in numbers]) for reader, numbers in parts)
+        met = [reader.meet([lines[number] for number in numbers]) for reader, numbers in parts]
+        return Met(sum(one.shapes for one in met), sum(one.seconds for one in met))
 
     def engine_for(self, width: int) -> SingleEngineReader:  # noqa: D102 - the contract's
         return (self._narrow if width <= self._up_to else self._wide).engine_for(width)

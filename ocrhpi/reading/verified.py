@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ocrhpi.backends.base import Effective
 from ocrhpi.forks import RenewedLock, renew_in_children
-from ocrhpi.reading.base import LineReader, Shapes
+from ocrhpi.reading.base import LineReader, Met, Shapes
 from ocrhpi.recognition.geometry import geometry_of
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ class VerifiedReader(LineReader):
         """Those of both."""
         return self._low.shapes.plus(self._full.shapes)
 
-    def meet(self, lines: Sequence[LineImage]) -> float:  # noqa: D102 - the contract's
-        return self._low.meet(lines) + self._full.meet(lines)
+    def meet(self, lines: Sequence[LineImage]) -> Met:  # noqa: D102 - the contract's
+        return self._low.meet(lines).plus(self._full.meet(lines))
 
     def engine_for(self, width: int) -> SingleEngineReader:  # noqa: D102 - the contract's
         return (self._full if self._alone else self._low).engine_for(width)

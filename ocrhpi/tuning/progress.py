@@ -82,7 +82,7 @@ class Effort:
 
     reference_share: float = 0.18
     most_lines: int = 10_000
-    call_lines: int = 128
+    call_lines: int = 64
     round_share: float = 0.03
     screening_share: float = 0.5
     others: int = 3
@@ -90,7 +90,7 @@ class Effort:
     careful: bool = True
     least: int = 0
     kept: int = 3
-    rounds: int = 15
+    rounds: int = 24
 
 
 THOROUGH = Effort()

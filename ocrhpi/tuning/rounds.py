@@ -69,7 +69,7 @@ class Rounds:
         self._lines = [lines[number] for number in order]
         self._widths = [self._width(calibration.lines[number].pixels) for number in order]
         self._stream = calibration.stream(job.model.spec)
-        self._question = objective
+        self._objective = objective
         self._budget = budget
         self._effort = effort
         self._watcher = on_progress
@@ -118,7 +118,7 @@ class Rounds:
     def _afford(self, milliseconds: float) -> None:
         """Let a call hold as many lines as take their share of the budget, at so many milliseconds per line."""
         affordable = round(1e3 * self._effort.round_share * self._budget.seconds / milliseconds)
-        most = self._effort.call_lines if self._question.goal == "throughput" else _MAX_ALONE
+        most = self._effort.call_lines if self._objective.goal == "throughput" else _MAX_ALONE
         self._job = replace(self._job, call_lines=min(most, max(_MIN_CALL, affordable)))
         for trial in self._all:
             trial.job = self._job
@@ -168,9 +168,11 @@ class Rounds:
                 places[place] -= 1
 
     def finish_gates(self) -> None:
-        """Read the other calibration lines with those that are left."""
+        """Meet the shapes of the rounds, whose first sight can be timed now; then read the other calibration lines."""
+        self._set_pace()
         active = sorted(self._active(), key=_screening_ms)
         for place, trial in enumerate(active):
+            self._meet(trial)
             self._tell("reading all lines", trial, place, len(active))
             self._attempt(trial, self._finish_gate)
 
@@ -183,6 +185,7 @@ class Rounds:
         verified = self._best_pair(lows, min(able, key=_screening_ms))
         if verified is not None:
             self._look(verified, 0, 1)
+            self._meet(self._all[-1])
             self._attempt(self._all[-1], self._finish_gate)
 
     def _best_pair(self, lows: Sequence[Trial], full: Trial) -> Verified | None:
@@ -210,11 +213,6 @@ class Rounds:
         others = sorted((one for one in self._active() if not self._leads(one)), key=_screening_ms)
         for trial in others[1:]:  # one is enough to say what another policy would give
             _leave_behind(trial, "screening", _screening_ms(trial) / self._best_screening_ms())
-        self._set_pace()
-        bounded = self._question.max_latency_ms is not None and self._question.goal == "throughput"
-        for trial in self._active() if self._effort.careful else ():
-            self._tell("meeting shapes", trial, 0, 1)
-            self._attempt(trial, lambda one: one.meet_shapes(_HALVING[-1], self._baseline, alone=bounded))
         for number in range(self._effort.rounds):
             active = [self._baseline, *self._active()]
             if number >= MIN_ROUNDS and (not self._budget.left() or self._converged(number)):
@@ -223,7 +221,7 @@ class Rounds:
             for trial in active:
                 self._tell("timing", trial, number, self._effort.rounds)
                 self._attempt(trial, lambda one: one.time_round(number, self._baseline))  # noqa: B023 - at once
-                if bounded:
+                if self._bounded:
                     self._attempt(trial, lambda one: one.time_latency(number, self._baseline))  # noqa: B023
             if number + 1 in _HALVING:
                 self._halve(number + 1)
@@ -261,7 +259,7 @@ class Rounds:
                 who = f"{quickest.setup.name!r}, of the same {what},"
                 return f"screened out: {who} was {behind:.2f} times as slow as the quickest then"
         others = [one for one in self._all[1:] if not one.setup.lossless and not one.rejected]
-        if self._question.accuracy == "identical" and not candidate.lossless and len(others) >= self._effort.others:
+        if self._objective.accuracy == "identical" and not candidate.lossless and len(others) >= self._effort.others:
             return "screened out: it may change text, which the policy forbids, and enough of its like were looked at"
         return ""
 
@@ -286,7 +284,7 @@ class Rounds:
             behind = _screening_ms(trial) / self._best_screening_ms()
             if not self._passes(trial) and behind > 1:
                 assert trial.gate is not None  # noqa: S101 - it was judged
-                trial.leave(f"{failure(self._question.accuracy, trial.gate)}, and it is not quicker")
+                trial.leave(f"{failure(self._objective.accuracy, trial.gate)}, and it is not quicker")
             elif behind > _FAR_BEHIND:
                 _leave_behind(trial, "screening", behind)
 
@@ -300,6 +298,16 @@ class Rounds:
             if trial.baseline:
                 raise
             trial.reject(error)
+
+    @property
+    def _bounded(self) -> bool:
+        """Whether the latency is measured besides."""
+        return self._objective.max_latency_ms is not None and self._objective.goal == "throughput"
+
+    def _meet(self, trial: Trial) -> None:
+        if self._effort.careful:
+            self._tell("meeting shapes", trial, 0, 1)
+            self._attempt(trial, lambda one: one.meet_shapes(_HALVING[-1], self._baseline, alone=self._bounded))
 
     def _finish_gate(self, trial: Trial) -> None:
         trial.read_to(len(self._lines), self._baseline)
@@ -336,10 +344,10 @@ class Rounds:
 
     def _converged(self, rounds: int) -> bool:
         """Whether more rounds would change nothing."""
-        return rounds > _HALVING[-1] and choose(self.rows(), self._question).decided
+        return rounds > _HALVING[-1] and choose(self.rows(), self._objective).decided
 
     def _passes(self, trial: Trial) -> bool:
-        return trial.gate is not None and passes(self._question.accuracy, trial.gate)
+        return trial.gate is not None and passes(self._objective.accuracy, trial.gate)
 
     def _deciding(self, reading: Sequence[ReadLine]) -> list[ReadLine]:
         return [read for read, line in zip(reading, self._lines, strict=True) if line.decides]
@@ -347,7 +355,7 @@ class Rounds:
     def _leads(self, trial: Trial) -> bool:
         """Whether others are held against it: what may change text must have read all lines well where none may."""
         surely = trial.setup.lossless or len(trial.reading) == len(self._lines)
-        return self._passes(trial) and (surely or self._question.accuracy != "identical")
+        return self._passes(trial) and (surely or self._objective.accuracy != "identical")
 
     def _best_screening_ms(self) -> float:
         """Milliseconds per line at screening of the quickest that leads; normal mode always does."""

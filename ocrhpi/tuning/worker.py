@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from ocrhpi.assembly import export_graphs, open_reader
 from ocrhpi.candidate import ExecutionPlan
 from ocrhpi.model import ModelSource, load_model
+from ocrhpi.reading.base import Met
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.verification import MAX_MARGIN
 from ocrhpi.values import LineImage
@@ -104,13 +105,12 @@ class Session:
         Returns:
             Milliseconds that meeting all shapes that can come takes, judged by those that were met here.
         """
-        before, lost = self._loaded.shapes.seen, 0.0
+        met = Met()
         for start, stop in parts:
             lines = self._part(start, stop)
             for call in [[line] for line in lines] if alone else [lines]:
-                lost += self._loaded.meet(call)
-        shapes = self._loaded.shapes
-        return 1e3 * lost * (shapes.bound or 0) / max(1, shapes.seen - before)
+                met = met.plus(self._loaded.meet(call))
+        return 1e3 * met.seconds * (self._loaded.shapes.bound or 0) / max(1, met.shapes)
 
     def time_engine(self, width: int, calls: int, lines: int) -> list[float]:
         """Run the engine alone on ``lines`` lines of ``width`` pixels; return each call's milliseconds per line."""

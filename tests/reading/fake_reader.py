@@ -11,7 +11,7 @@ import numpy as np
 from ocrhpi.backends.base import Effective
 from ocrhpi.errors import BackendClosed, BackendError
 from ocrhpi.model import Model, ModelFiles
-from ocrhpi.reading.base import LineReader, Shapes
+from ocrhpi.reading.base import LineReader, Met, Shapes
 from ocrhpi.values import InputSpec, LineImage, TextLine
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class FakeReader(LineReader):
     def shapes(self) -> Shapes:
         return Shapes(len(set(self.met)), self.bound)
 
-    def meet(self, lines: Sequence[LineImage]) -> float:
+    def meet(self, lines: Sequence[LineImage]) -> Met:
         new = {line.pixels.shape[1] for line in lines} - set(self.met)
         self.met += sorted(new)
-        return float(len(new))
+        return Met(len(new), float(len(new)))
 
     def engine_for(self, width: int) -> EngineReader:
         raise NotImplementedError(f"{self.name} has no engine for {width}")

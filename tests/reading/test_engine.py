@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ocrhpi.model import Model, ModelFiles
-from ocrhpi.reading.base import Shapes
+from ocrhpi.reading.base import Met, Shapes
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.split import SplitReader
 from ocrhpi.recognition.batching import shapes_of, width_ladder
@@ -210,33 +210,36 @@ def test_shapes_are_met_once_and_cost_nothing_from_then_on() -> None:
     backend = Counting(MODEL)
     lines = [line(width) for width in (100, 200, 300, 333, 1000)]
     with EngineReader(MODEL, backend.open(), batch_size=4) as one:
-        assert one.meet(lines) >= 0
+        assert one.meet(lines).shapes == 4
         assert one.shapes.seen == 4
         # Each in both requests, twice: one call to meet it, one to tell what that took.
         assert sorted(backend.shapes) == sorted([(2, 320), (1, 320), (1, 333), (1, 1000)] * 4)
-        assert one.meet(lines) == 0.0
+        assert one.meet(lines) == Met()
         assert len(backend.shapes) == 16
         assert [text.text for text in one.read(lines)] == [text.text for text in one_by_one(100, 200, 300, 333, 1000)]
         assert one.shapes.seen == 4
-        assert one.meet([]) == 0.0
+        assert one.meet([]) == Met()
 
 
-def test_what_was_read_need_not_be_met() -> None:
-    backend = Counting(MODEL)
+@pytest.mark.parametrize(("requests", "again"), [(1, set()), (2, {(1, 320)})])
+def test_what_one_request_has_read_only_the_others_must_meet(requests: int, again: set[tuple[int, int]]) -> None:
+    backend = type("Parallel", (Counting,), {"parallel_requests": requests})(MODEL)
     with EngineReader(MODEL, backend.open(), batch_size=4) as one:
         one.read([line(100)] * 3)
         del backend.shapes[:]
-        assert one.meet([line(100)]) == 0.0
+        assert one.meet([line(100)]) == Met(), "a second sight, which does not count"
+        assert set(backend.shapes) == again
         one.meet([line(100)] * 4)
-    assert set(backend.shapes) == {(4, 320)}
+        assert set(backend.shapes) == {*again, (4, 320)}
+        assert one.meet([line(100)] * 5) == Met()
 
 
 def test_meeting_counts_what_the_first_call_takes_beyond_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([5.0, 2.0, 1.0, 4.0])
     monkeypatch.setattr(EngineReader, "_time_blank", lambda *_: next(seconds))
     with reader() as one:
-        assert one.meet([line(100)]) == 3.0
-        assert one.meet([line(400)]) == 0.0, "never below nothing"
+        assert one.meet([line(100)]) == Met(1, 3.0)
+        assert one.meet([line(400)]) == Met(1, 0.0), "never below nothing"
         assert one.shapes.seen == 2
 
 

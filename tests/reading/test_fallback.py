@@ -10,7 +10,7 @@ import pytest
 
 from ocrhpi.errors import BackendClosed, BackendError, BackendUnavailable, BatchError, ModelFormatError
 from ocrhpi.predictor import Predictor
-from ocrhpi.reading.base import Shapes
+from ocrhpi.reading.base import Met, Shapes
 from ocrhpi.reading.fallback import FallbackReader
 from tests.reading.fake_reader import FakeReader, line
 
@@ -128,13 +128,13 @@ def test_margins_and_shapes_are_those_of_the_reader_in_use(first: FakeReader, se
     second.bound = None
     reader = FallbackReader([source(first), source(second)])
     assert reader.read([line(5)], margin=0.2)[0].margin == 0.2
-    assert reader.meet([line(5), line(6)]) == 2.0
+    assert reader.meet([line(5), line(6)]) == Met(2, 2.0)
     assert reader.shapes == Shapes(2, 10)
     first.failure = BackendError("first", "the device was lost")
     (text,) = reader.read([line(5)], margin=0.2)
     assert (text.text, text.margin, second.margins) == ("second:5", 0.2, [0.2])
     assert reader.shapes == Shapes(0, None)
-    assert reader.meet([line(7)]) == 1.0
+    assert reader.meet([line(7)]) == Met(1, 1.0)
     assert (first.met, second.met) == ([5, 6], [7])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from ocrhpi.errors import BackendError
 from ocrhpi.predictor import Predictor
-from ocrhpi.reading.base import Shapes
+from ocrhpi.reading.base import Met, Shapes
 from ocrhpi.reading.split import SplitReader
 from tests.reading.fake_reader import FakeReader, line
 
@@ -49,9 +49,9 @@ def test_margins_are_asked_of_both(narrow: FakeReader, wide: FakeReader) -> None
 def test_each_meets_its_own_shapes(narrow: FakeReader, wide: FakeReader) -> None:
     narrow.bound = 4
     reader = SplitReader(narrow, wide, up_to=320)
-    assert reader.meet([line(width) for width in (900, 100, 320, 321, 900)]) == 4.0
+    assert reader.meet([line(width) for width in (900, 100, 320, 321, 900)]) == Met(4, 4.0)
     assert (narrow.met, wide.met) == ([100, 320], [321, 900])
-    assert reader.meet([line(100), line(321)]) == 0.0
+    assert reader.meet([line(100), line(321)]) == Met()
     assert reader.shapes == Shapes(4, 14)
     wide.bound = None
     assert reader.shapes == Shapes(4, None), "of one there is no end, so there is none of both"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ocrhpi.model import Model, ModelFiles
-from ocrhpi.reading.base import Shapes
+from ocrhpi.reading.base import Met, Shapes
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.verified import WATCHED_LINES, VerifiedReader
 from ocrhpi.values import Contents, Emissions, InputSpec, LineImage, NetworkInput, Widths
@@ -116,11 +116,11 @@ def test_both_meet_the_shapes() -> None:
     lines = [line(DARK, width) for width in (320, 320, 320, 500)]
     with pair.reader as reader:
         assert reader.shapes == Shapes(0, None)
-        assert reader.meet(lines) >= 0
+        assert reader.meet(lines).shapes == 6
         assert reader.shapes == Shapes(6, None)
         reader.read(lines)
         assert reader.shapes == Shapes(6, None)
-        assert reader.meet(lines) == 0.0
+        assert reader.meet(lines) == Met()
 
 
 def test_nothing_to_read() -> None:
