@@ -41,6 +41,7 @@ ARROWS = {
     "catalog": {"cache", "graph_facts"},
     "recognition": set(),
     "backends": {"cache", "model", "machine", "graph_facts", "parameters"},
+    "testing": {"backends", "model"},
     "output": set(),
     "save_names": set(),
     "visualize": set(),

@@ -12,7 +12,7 @@ from ocrhpi.errors import BackendError
 from ocrhpi.predictor import Predictor
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.recognition.tensors import to_tensor
-from tests.fakes import StripeBackend
+from ocrhpi.testing import StripeBackend
 from tests.test_predictor import MODEL, line
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from ocrhpi.errors import BackendClosed, OptionError, UnreadableInput, Unsupport
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.predictor import Predictor
 from ocrhpi.reading.engine import EngineReader
+from ocrhpi.testing import StripeBackend
 from ocrhpi.values import InputSpec
-from tests.fakes import StripeBackend
 from tests.reading.fake_reader import FakeReader
 from tests.reading.fake_reader import line as blank
 

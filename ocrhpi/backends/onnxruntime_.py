@@ -55,6 +55,7 @@ SPEC = BackendSpec(
         GpuWay("tensorrt-rtx", module=RTX_MODULE, hint=INSTALL_RTX),
     ),
     order=2,
+    unverified="NVIDIA GPUs, by CUDA and by TensorRT for RTX",
 )
 
 _CPU_SETTINGS = ("inter_op", "spinning", "graph_level", "arena", "requests")

@@ -41,6 +41,7 @@ SPEC = BackendSpec(
     paddlex_names={"cpu_num_threads": "threads"},
     gpu_ways=(GpuWay(vendor="intel"),),
     order=1,
+    unverified="Intel GPUs",
 )
 
 # docs/decisions/0006-openvino-memory.md

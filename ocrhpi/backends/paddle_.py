@@ -46,6 +46,7 @@ SPEC = BackendSpec(
     },
     gpu_ways=(GpuWay(package="paddlepaddle-gpu", hint="install paddlepaddle-gpu from PaddlePaddle's own index"),),
     order=0,
+    unverified="NVIDIA GPUs",
 )
 
 _PROGRAM_DESC_BLOCKS = b"\x0a"  # tag of ProgramDesc.blocks, the first field of every serialised program

@@ -80,6 +80,7 @@ class BackendSpec:
         grid: YAML file with what is worth measuring, in the form of ``backend_configs``; None: the one of its name that
             comes with this package, and without that the backend is tried as it is.
         order: Place among the backends of this package, which those of third parties follow.
+        unverified: What of it has never run on hardware, as a phrase: tested with doubles only. Empty: nothing.
     """
 
     name: str
@@ -102,6 +103,7 @@ class BackendSpec:
     gpu_ways: tuple[GpuWay, ...] = ()
     grid: Path | None = None
     order: int = 100
+    unverified: str = ""
 
     @property
     def installed(self) -> tuple[str, ...]:

@@ -18,3 +18,5 @@ def command() -> None:  # noqa: D103 - click documents it
             say(f"{name:<{width}}  available  {', '.join(spec.modules)} {state.version or '(version unknown)'}")
         else:
             say(f"{name:<{width}}  missing    {state.reason}; install it with: {spec.install}")
+        if spec.unverified:
+            say(f"{'':<{width}}  not yet run on hardware, tested with doubles: {spec.unverified}")

@@ -14,7 +14,7 @@ import pytest
 from ocrhpi.backends.registry import availability, backend_specs, create_backend
 from ocrhpi.errors import BackendClosed, BackendError, BatchError, ModelFormatError, OptionError
 from ocrhpi.model import Model, load_model
-from tests.fakes import StripeBackend
+from ocrhpi.testing import StripeBackend
 from tests.tiny_model import VOCABULARY, write_config, write_tiny_model
 from tests.tiny_onnx import spoil_weights, write_tiny_onnx
 

@@ -12,8 +12,8 @@ from ocrhpi.backends import registry
 from ocrhpi.backends.registry import BackendSpec, availability, backend_specs, create_backend, spec_of
 from ocrhpi.errors import BackendError, BackendUnavailable, UnknownBackend
 from ocrhpi.model import Model, ModelFiles
+from ocrhpi.testing import SPEC, StripeBackend
 from ocrhpi.values import InputSpec
-from tests.fakes import SPEC, StripeBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def model(tmp_path: Path) -> Model:
 @pytest.fixture
 def one_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Put one more module into the package of the backends."""
-    lines = ("from dataclasses import replace", "from tests import fakes", "SPEC = replace(fakes.SPEC, order=2)")
+    lines = ("from dataclasses import replace", "from ocrhpi import testing", "SPEC = replace(testing.SPEC, order=2)")
     (tmp_path / "stripes_.py").write_text("\n".join(lines))
     monkeypatch.setattr(ocrhpi.backends, "__path__", [*ocrhpi.backends.__path__, str(tmp_path)])
     registry._own_specs.cache_clear()
@@ -65,7 +65,7 @@ def test_asking_what_there_is_imports_no_engine() -> None:
 
 def test_the_spec_of_one(register: Callable[[str, str], None]) -> None:
     assert spec_of("stripes") is None
-    register("stripes", "tests.fakes:SPEC")
+    register("stripes", "ocrhpi.testing:SPEC")
     assert spec_of("stripes") is SPEC
 
 
@@ -78,14 +78,14 @@ def test_threads_go_into_the_option_that_takes_them() -> None:
 def test_third_parties_register_through_the_entry_point_group(
     register: Callable[[str, str], None], model: Model
 ) -> None:
-    register("stripes", "tests.fakes:SPEC")
+    register("stripes", "ocrhpi.testing:SPEC")
     assert availability(backend_specs()["stripes"]).available
     assert isinstance(create_backend("stripes", model), StripeBackend)
 
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("no_such_module:SPEC", "fails to load"), ("tests.fakes:STRIDE", "expected a BackendSpec")],
+    [("no_such_module:SPEC", "fails to load"), ("ocrhpi.testing:STRIDE", "expected a BackendSpec")],
 )
 def test_a_broken_plug_in_is_unavailable_and_harms_no_other(
     register: Callable[[str, str], None], model: Model, value: str, reason: str
@@ -99,8 +99,8 @@ def test_a_broken_plug_in_is_unavailable_and_harms_no_other(
 
 
 def test_two_backends_of_one_name_are_an_error(register: Callable[[str, str], None]) -> None:
-    register("other", "tests.fakes:SPEC")
-    register("third", "tests.fakes:SPEC")
+    register("other", "ocrhpi.testing:SPEC")
+    register("third", "ocrhpi.testing:SPEC")
     with pytest.raises(BackendError, match="registered twice"):
         backend_specs()
 

@@ -1,4 +1,4 @@
-"""Pictures of lines that `tests.fakes.StripeBackend` and its kin read exactly, and what reads them."""
+"""Pictures of lines that `ocrhpi.testing.StripeBackend` and its kin read exactly, and what reads them."""
 
 from __future__ import annotations
 

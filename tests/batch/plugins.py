@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.backends.registry import ENTRY_POINT_GROUP, BackendSpec
 from ocrhpi.options import Options
-from tests.fakes import StripeBackend
+from ocrhpi.testing import StripeBackend
 
 if TYPE_CHECKING:
     from ocrhpi.backends.base import Effective

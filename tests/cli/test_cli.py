@@ -119,9 +119,11 @@ def test_switches_take_truth_values_only(value: str) -> None:
 def test_backends() -> None:
     result = run("backends")
     assert result.exit_code == 0
-    rows = {row.split()[0]: row.split()[1:] for row in result.stdout.splitlines()}
+    told = result.stdout.splitlines()
+    rows = {row.split()[0]: row.split()[1:] for row in told if not row.startswith(" ")}
     assert set(rows) == {"paddle", "openvino", "onnxruntime", "tensorrt"}
     assert rows["paddle"][:2] == ["available", "paddle"]
+    assert told[-1].endswith("not yet run on hardware, tested with doubles: all of it")
 
 
 @needs_paddle2onnx

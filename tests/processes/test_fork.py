@@ -20,8 +20,8 @@ from ocrhpi.errors import BackendClosed
 from ocrhpi.model import load_model
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.fallback import FallbackReader
+from ocrhpi.testing import StripeBackend
 from ocrhpi.workers.process import WorkerProcess, WorkerProcessFailed
-from tests.fakes import StripeBackend
 from tests.processes.forking import forked
 from tests.reading.fake_reader import MODEL, FakeReader, line
 from tests.serving.fakes import write_tiny_onnx_model

@@ -11,8 +11,8 @@ from ocrhpi.model import Model, ModelFiles
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.split import SplitReader
 from ocrhpi.recognition.geometry import geometry_of, line_geometry, text_fraction
+from ocrhpi.testing import StripeBackend
 from ocrhpi.values import InputSpec, LineGeometry, LineImage
-from tests.fakes import StripeBackend
 
 SPEC = InputSpec()
 MODEL = Model("stripes", Path("stripes"), ModelFiles(), SPEC, tuple("abcdefghijklmnopqrstuvwxyz"))

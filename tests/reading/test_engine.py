@@ -13,8 +13,9 @@ from ocrhpi.reading.base import Met, Shapes
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.split import SplitReader
 from ocrhpi.recognition.batching import shapes_of, width_ladder
+from ocrhpi.testing import StripeBackend
 from ocrhpi.values import Batching, Contents, Emissions, InputSpec, LineImage, NetworkInput, TextLine, Widths
-from tests.fakes import PixelStripeBackend, StripeBackend
+from tests.fakes import PixelStripeBackend
 
 MODEL = Model("stripes", Path("stripes"), ModelFiles(), InputSpec(), tuple("abcdefghijklmnopqrstuvwxyz"))
 

@@ -13,8 +13,8 @@ from ocrhpi.model import Model, ModelFiles
 from ocrhpi.reading.base import Met, Shapes
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.reading.verified import WATCHED_LINES, VerifiedReader
+from ocrhpi.testing import StripeBackend
 from ocrhpi.values import Contents, Emissions, InputSpec, LineImage, NetworkInput, Widths
-from tests.fakes import StripeBackend
 
 if TYPE_CHECKING:
     import pytest

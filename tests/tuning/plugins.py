@@ -12,7 +12,7 @@ import numpy as np
 
 from ocrhpi.backends.registry import BackendSpec
 from ocrhpi.options import Options
-from tests.fakes import StripeBackend
+from ocrhpi.testing import StripeBackend
 
 if TYPE_CHECKING:
     from ocrhpi.backends.base import Effective

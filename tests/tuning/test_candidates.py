@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 import yaml
 
+from ocrhpi import testing
 from ocrhpi.backends import registry
 from ocrhpi.candidate import Candidate, Verified
 from ocrhpi.errors import OptionError
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuning.candidates import list_candidates
 from ocrhpi.tuning.objective import Goal
-from tests import fakes
 from tests.tuning.fileless import fileless_model
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def test_an_unknown_backend() -> None:
 
 
 def test_a_third_party_without_a_grid_is_tried_as_it_comes(register: Callable[[str, str], None]) -> None:
-    register("stripes", "tests.fakes:SPEC")
+    register("stripes", "ocrhpi.testing:SPEC")
     candidates = list_candidates(model(), "cpu", "throughput", backend="stripes").candidates
     assert candidates == (Candidate(backend="stripes", device="cpu"),)
 
@@ -226,9 +226,9 @@ def third_party(register: Callable[[str, str], None], tmp_path: Path, monkeypatc
     """A backend with a grid and options of its own."""
     grid = tmp_path / "stripes.yaml"
     grid.write_text("cpu: [{batch_size: 4, options: {lanes: 2, mode: quick}}, {batch_size: 6}]\n", "utf-8")
-    spec = replace(fakes.SPEC, grid=grid, threads_option="workers", batch_options=("lanes",))
-    monkeypatch.setattr(fakes, "SPEC", spec)
-    register("stripes", "tests.fakes:SPEC")
+    spec = replace(testing.SPEC, grid=grid, threads_option="workers", batch_options=("lanes",))
+    monkeypatch.setattr(testing, "SPEC", spec)
+    register("stripes", "ocrhpi.testing:SPEC")
     return spec
 
 
