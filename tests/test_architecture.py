@@ -40,7 +40,8 @@ ARROWS = {
     "model": {"graph_facts"},
     "catalog": {"cache", "graph_facts"},
     "recognition": set(),
-    "backends": {"cache", "model", "machine", "graph_facts", "parameters"},
+    "engines": set(),
+    "backends": {"cache", "engines", "model", "machine", "graph_facts", "parameters"},
     "testing": {"backends", "model"},
     "output": set(),
     "save_names": set(),
@@ -63,7 +64,7 @@ ARROWS = {
     "bench": {"candidate", "catalog", "hpi_config", "machine", "model", "tuner", "tuning"},
     "report": {"bench", "candidate", "catalog", "display", "tuning"},
     "evaluation": {"bench", "predictor", "reading", "recognition", "tuning"},
-    "edge": {"backends", "machine", "output", "recognition"},
+    "edge": {"backends", "engines", "machine", "output", "recognition"},
     "bundle": {
         *("assembly", "cache", "candidate", "catalog", "edge", "export", "graph_facts", "model", "reading", "tuning"),
     },
@@ -81,7 +82,19 @@ ARROWS = {
         *("recognition", "tuner", "tuning"),
     },
     "integrations": {
-        *("backends", "batch", "cache", "display", "export", "hpi_config", "loader", "machine", "model", "reading"),
+        *(
+            "backends",
+            "batch",
+            "cache",
+            "display",
+            "engines",
+            "export",
+            "hpi_config",
+            "loader",
+            "machine",
+            "model",
+            "reading",
+        ),
         *("reading_options", "recognition", "serving", "tuning"),
     },
     "serving": {
@@ -189,11 +202,9 @@ def _reached(graph: Mapping[str, AbstractSet[str]], start: str) -> set[str]:
 
 def own_engines(path: Path) -> set[str]:
     """The engines that a file may import."""
-    own = {path.stem.removesuffix("_")} if path.parent.name in {"backends", "edge"} else set()
+    own = {path.stem.removesuffix("_")} if path.parent.name in {"backends", "engines"} else set()
     if path.parent.name == "integrations":
         own = {"ray"}
-    if path.parent.name == "paddlex" and path.stem == "graphs":
-        own = {"onnxruntime", "openvino"}  # networks that read no text, which no backend takes (docs/decisions/0017)
     if own == {"tensorrt"}:
         own.add("pycuda")  # TensorRT leaves memory and streams to others
     if path.parent.name in {"export", "quantization"}:

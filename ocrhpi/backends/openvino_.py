@@ -14,6 +14,7 @@ from ocrhpi.backends.device import Device
 from ocrhpi.backends.onnx_io import GraphInterface, onnx_file
 from ocrhpi.backends.openvino_layers import keep_fp32, layer_precisions
 from ocrhpi.backends.registry import BackendSpec, GpuWay
+from ocrhpi.engines.openvino_ import PRECISIONS, cpu_properties
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
 from ocrhpi.forks import OncePerProcess, before_forks
 from ocrhpi.graph_facts import read_onnx_metadata
@@ -47,7 +48,6 @@ SPEC = BackendSpec(
 # docs/decisions/0006-openvino-memory.md
 _PRIMITIVES_A_SHAPE = 80
 _CACHE_OF_ENDLESS_SHAPES = 2000
-_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _BY_GRAPH = {"bf16-selective": "bf16", "int8": "int8", "int8-selective": "int8"}
 """Precisions that the graph brings about, and what some of its layers then run in."""
 
@@ -234,7 +234,7 @@ class OpenVinoBackend(Backend):
     def _properties(self, device: str, cache: int) -> dict[str, Any]:
         options = self.options
         properties: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[self._hint],
+            "INFERENCE_PRECISION_HINT": PRECISIONS[self._hint],
             "PERFORMANCE_HINT": options.hint.upper(),
             "PERFORMANCE_HINT_NUM_REQUESTS": self.parallel_requests,
         }
@@ -243,16 +243,14 @@ class OpenVinoBackend(Backend):
         if options.cache_dir:
             properties["CACHE_DIR"] = options.cache_dir
         if device == "CPU":
-            properties["INFERENCE_NUM_THREADS"] = self._threads
-            properties["ENABLE_CPU_PINNING"] = options.pinning
-            properties["CPU_RUNTIME_CACHE_CAPACITY"] = str(cache)
+            properties |= cpu_properties(self._hint, self._threads, cache=cache, pinning=options.pinning)
         return properties
 
     def _verified(self, compiled: Any, version: str, device: str, cache: int) -> Effective:  # noqa: ANN401
         executed = ", ".join(_our_name(name) for name in compiled.get_property("EXECUTION_DEVICES"))
         if executed != _our_name(device):
             raise BackendMismatch(self.name, f"device {_our_name(device)}", f"OpenVINO runs on {executed}")
-        names = {theirs: ours for ours, theirs in _PRECISIONS.items()}
+        names = {theirs: ours for ours, theirs in PRECISIONS.items()}
         hint = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         precision = names.get(hint, hint)
         if precision != self._hint:

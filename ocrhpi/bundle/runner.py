@@ -29,6 +29,7 @@ EXTRAS = {"onnxruntime": "onnxruntime>=1.17", "openvino": "openvino>=2024.5", "a
 _MODULES = (
     *("__init__.py", "_version.py", "py.typed", "data_files.py", "errors.py", "machine.py", "output.py", "values.py"),
     *("backends/__init__.py", "backends/onnx_io.py"),
+    *("engines/__init__.py", "engines/onnxruntime_.py", "engines/openvino_.py"),
     *(f"recognition/{name}.py" for name in ("__init__", "batching", "bidi", "ctc", "decoding", "geometry", "headers")),
 )
 _REQUIRES_PYTHON = ">=3.10"

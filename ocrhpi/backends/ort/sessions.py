@@ -15,6 +15,7 @@ from ocrhpi.backends.ort.libraries import gpu_facts
 from ocrhpi.backends.ort.options import CPU, CUDA, INSTALL_GPU, INSTALL_RTX, NAME
 from ocrhpi.backends.ort.providers import GraphInputs, cuda_options, rtx_options
 from ocrhpi.backends.tf32 import forbid_tf32
+from ocrhpi.engines.onnxruntime_ import session_options
 from ocrhpi.errors import BackendError, BackendMismatch
 from ocrhpi.files import temporary_folder
 from ocrhpi.machine import usable_cores
@@ -100,7 +101,6 @@ _LEVELS = {
     "basic": "ORT_ENABLE_BASIC",
     "disabled": "ORT_DISABLE_ALL",
 }
-_FATAL = 4  # log severity; what is less comes as an exception, too
 
 
 @dataclass(frozen=True)
@@ -235,17 +235,14 @@ def _create(request: Request, providers: Sequence[Any] | None, options: SessionO
 
 def _session_options(request: Request) -> SessionOptions:
     onnxruntime, asked = request.onnxruntime, request.options
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL
-    options.intra_op_num_threads = asked.threads or usable_cores()
-    options.inter_op_num_threads = asked.inter_op
-    if asked.inter_op > 1:
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_PARALLEL
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(asked.spinning)))
-    options.add_session_config_entry("session.inter_op.allow_spinning", str(int(asked.spinning)))
+    options = session_options(
+        onnxruntime,
+        threads=asked.threads or usable_cores(),
+        arena=asked.arena,
+        spinning=asked.spinning,
+        inter_op=asked.inter_op,
+    )
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[asked.graph_level])
-    options.enable_cpu_mem_arena = asked.arena
-    options.enable_mem_pattern = False  # a plan is kept for every shape, and widths are many
     return options
 
 
