@@ -12,14 +12,27 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 
-from ocrhpi.batch.extras import import_pyarrow
-from ocrhpi.errors import OptionError, nearest
+from ocrhpi.errors import MissingExtra, OptionError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ocrhpi.batch.reading import Cell, Reading
     from ocrhpi.batch.shards import Columns
+
+
+def import_pyarrow() -> Any:  # noqa: ANN401 - the module, which has no types
+    """Return the module.
+
+    Raises:
+        MissingExtra: It is not installed, or cannot be imported.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415 - behind an extra
+    except ImportError as error:
+        raise MissingExtra("batch", f"Parquet needs pyarrow ({error})") from error
+    return pa
+
 
 Format = Literal["parquet", "jsonl"]
 

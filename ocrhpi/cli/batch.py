@@ -10,8 +10,8 @@ import click
 from tqdm import tqdm
 
 from ocrhpi.batch.formats import check_format
-from ocrhpi.batch.local_pool import LocalPool, share_of_a_worker
 from ocrhpi.batch.plan import job_of
+from ocrhpi.batch.pool import LocalPool, share_of_a_worker
 from ocrhpi.batch.run import run_batch
 from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import open_store

@@ -11,8 +11,7 @@ from ocrhpi.display.live import watching
 from ocrhpi.errors import OptionError
 from ocrhpi.options import parse_options
 from ocrhpi.output import say
-from ocrhpi.serving.extras import require
-from ocrhpi.serving.options import ServingOptions
+from ocrhpi.serving.options import ServingOptions, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable

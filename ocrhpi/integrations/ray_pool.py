@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.cache import Tuning
 
-_RETRIES = 2  # as `ocrhpi.batch.local_pool.LocalPool`: a shard that kills three actors is at fault itself
+_RETRIES = 2  # as `ocrhpi.batch.pool.LocalPool`: a shard that kills three actors is at fault itself
 
 
 class _Reader:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations.ray_cluster import connect
 from ocrhpi.machine import usable_cores
-from ocrhpi.serving.extras import require
-from ocrhpi.serving.options import KEEP_ALIVE_S, ServingOptions
+from ocrhpi.serving.options import KEEP_ALIVE_S, ServingOptions, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,11 +1,13 @@
-"""How a server is set, and the reader that it opens."""
+"""How a server is set, what it needs to be installed, and the reader that it opens."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from ocrhpi.errors import MissingExtra
 from ocrhpi.loader import batch_size_of, open_predictor
 from ocrhpi.options import Options
 
@@ -13,6 +15,23 @@ if TYPE_CHECKING:
     from ocrhpi.predictor import Predictor
     from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.progress import OnProgress
+
+_MODULES = {
+    "serve": ("fastapi", "prometheus_client", "uvicorn"),
+    "ray": ("ray", "fastapi", "prometheus_client", "uvicorn"),
+}
+
+
+def require(extra: str) -> None:
+    """Check that what serving needs of the extra ``serve`` or ``ray`` is installed.
+
+    Raises:
+        MissingExtra: It is not.
+    """
+    missing = [module for module in _MODULES[extra] if find_spec(module) is None]
+    if missing:
+        raise MissingExtra(extra, f"serving needs {', '.join(missing)}, which is not installed")
+
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]

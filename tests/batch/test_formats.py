@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ocrhpi.batch import extras
+from ocrhpi.batch import formats
 from ocrhpi.batch.formats import check_format, write_results
 from ocrhpi.batch.reading import Reading
 from ocrhpi.errors import MissingExtra
@@ -81,6 +81,6 @@ def test_parquet_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     check_format("jsonl")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(MissingExtra, match=r"pip install 'ocrhpi\[batch\]'"):
-        extras.import_pyarrow()
+        formats.import_pyarrow()
     with pytest.raises(MissingExtra):
         check_format("parquet")

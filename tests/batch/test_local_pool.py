@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from ocrhpi.batch.local_pool import LocalPool, share_of_a_worker
+from ocrhpi.batch.pool import LocalPool, share_of_a_worker
 from ocrhpi.errors import WorkerFailed
 from tests.batch.lines import name_of, png, reading_with
 from tests.batch.plugins import MARKER

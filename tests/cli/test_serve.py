@@ -119,7 +119,7 @@ def test_help_needs_no_extra() -> None:
 
 @pytest.mark.parametrize(("arguments", "extra"), [((), "serve"), (("--engine", "ray"), "ray")])
 def test_a_missing_extra_is_named(arguments: tuple[str, ...], extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocrhpi.serving.extras.find_spec", lambda _: None)
+    monkeypatch.setattr("ocrhpi.serving.options.find_spec", lambda _: None)
     result = run("PP-OCRv4_mobile_rec", *arguments)
     assert result.exit_code == 1
     assert f"pip install 'ocrhpi[{extra}]'" in result.stderr

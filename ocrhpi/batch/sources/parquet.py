@@ -6,8 +6,7 @@ from collections import deque
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from ocrhpi.batch.extras import import_pyarrow
-from ocrhpi.batch.formats import READ_COLUMNS
+from ocrhpi.batch.formats import READ_COLUMNS, import_pyarrow
 from ocrhpi.batch.shards import ParquetShard, Task, rows_of_a_part
 from ocrhpi.batch.sources.base import Source
 from ocrhpi.batch.sources.images import files_below
