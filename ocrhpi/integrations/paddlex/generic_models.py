@@ -23,7 +23,7 @@ from ocrhpi.errors import BackendError, BackendUnavailable, ModelNotFound
 from ocrhpi.export.convert import convert_any, files_digest
 from ocrhpi.forks import end_without_destructors, never_free, renew_in_children, without_forks
 from ocrhpi.integrations.paddlex.fallback import PaddleHome
-from ocrhpi.integrations.paddlex.parity import Evidence, Trial, read_evidence
+from ocrhpi.integrations.paddlex.parity import Evidence, ParityCheck, read_evidence
 from ocrhpi.machine import describe_machine, usable_cores
 from ocrhpi.model import ModelFiles
 
@@ -140,7 +140,7 @@ _REFERENCE = "onnxruntime"
 
 
 class OtherModelRunner(InferenceRunner):  # type: ignore[misc] # PaddleX has no types
-    """Runs a model as `Trial` does, on the CPU; on another device it stays with Paddle Inference.
+    """Runs a model as `ParityCheck` does, on the CPU; on another device it stays with Paddle Inference.
 
     Args:
         model_name: Name of the model.
@@ -196,7 +196,7 @@ def _engines(model_name: str, home: str, settings: Settings) -> list[str]:
 
 def _trial(
     name: str, model_dir: Path, files: ModelFiles, home: Runs, engines: Sequence[str], settings: Settings
-) -> Trial:
+) -> ParityCheck:
     threads = settings.hpi.cpu_threads or usable_cores()
     cache_dir = settings.hpi.cache_dir
 
@@ -213,7 +213,7 @@ def _trial(
     path = cache_root(cache_dir) / "paddlex" / f"{name}-{digest}.json"
     known = Evidence(key=key) if settings.hpi.tune == "always" else read_evidence(path, key)
     openers = {engine: partial(open_engine, engine) for engine in engines}
-    return Trial(name, home, openers, known, path, asked=settings.hpi.backend is not None)
+    return ParityCheck(name, home, openers, known, path, asked=settings.hpi.backend is not None)
 
 
 def _key(files: ModelFiles, engines: Sequence[str], settings: Settings, threads: int) -> dict[str, Any]:

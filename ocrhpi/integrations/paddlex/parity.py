@@ -1,4 +1,4 @@
-"""`Trial`: a model runs on its usual engine and, to compare, on others, until enough is known to choose."""
+"""`ParityCheck`: a model runs on its usual engine and, to compare, on others, until enough is known to choose."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class Runs(Protocol):
         """Run it; ``arrays`` are its inputs in the order of their names."""
 
 
-class Trial:
+class ParityCheck:
     """Runs a model, and finds out while it does on which engine.
 
     The user's own inputs are what is compared: the first `INPUTS` different ones run everywhere, and what the engine
@@ -199,10 +199,10 @@ class Trial:
         self._path = path
         self._asked = asked
         self._lock = RenewedLock(threading.RLock)
-        self._rivals: dict[str, Runs] = {}
+        self._candidates: dict[str, Runs] = {}
         self._chosen: Runs | None = None
         if evidence.complete:
-            self._settle()
+            self._decide()
         else:
             for name in list(self._openers):
                 self._open(name)
@@ -225,7 +225,7 @@ class Trial:
                 return chosen.run(arrays)
             except BackendError as error:
                 self._give_up(chosen, error)
-        elif self._rivals:
+        elif self._candidates:
             with self._lock:
                 return self._compare(arrays)
         return self._home.run(arrays)
@@ -233,24 +233,24 @@ class Trial:
     def _compare(self, arrays: Arrays) -> list[npt.NDArray[Any]]:
         reference = self._home.run(arrays)
         digest = digest_of(arrays)
-        if not self._rivals or digest in self._evidence.inputs:
+        if not self._candidates or digest in self._evidence.inputs:
             return reference
-        differences = {name: self._difference(name, arrays, reference) for name in list(self._rivals)}
+        differences = {name: self._difference(name, arrays, reference) for name in list(self._candidates)}
         equal = {name: value for name, value in differences.items() if value is not None}
         if equal:
             # Once more, since the first run of a shape also prepares the engine for it.
             seconds = {self._home.name: _seconds(self._home, arrays)}
-            seconds |= {name: _seconds(self._rivals[name], arrays) for name in equal}
+            seconds |= {name: _seconds(self._candidates[name], arrays) for name in equal}
             self._evidence = self._evidence.with_input(digest, seconds, equal)
         save_evidence(self._evidence, self._path)
         if self._evidence.complete:
-            self._settle()
+            self._decide()
         return reference
 
     def _difference(self, name: str, arrays: Arrays, reference: Arrays) -> float | None:
         """Return by how much an engine's outputs differ; None if it is given up."""
         try:
-            difference = largest_difference(reference, self._rivals[name].run(arrays))
+            difference = largest_difference(reference, self._candidates[name].run(arrays))
         except BackendError as error:
             self._refuse(name, str(error))
             return None
@@ -261,29 +261,29 @@ class Trial:
 
     def _open(self, name: str) -> None:
         try:
-            self._rivals[name] = self._openers[name]()
+            self._candidates[name] = self._openers[name]()
         except OcrhpiError as error:
             self._evidence = self._evidence.with_refusal(name, str(error))
             self._openers.pop(name)
 
     def _refuse(self, name: str, reason: str) -> None:
-        self._rivals.pop(name)
+        self._candidates.pop(name)
         self._evidence = self._evidence.with_refusal(name, reason)
         self._say_if_none_is_left()
 
     def _say_if_none_is_left(self) -> None:
-        if not self._rivals:
+        if not self._candidates:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in self._evidence.refused.items())
             _log.warning("%s stays on %s: %s", self._model, self._home.name, reasons or "no other engine is installed")
 
-    def _settle(self) -> None:
+    def _decide(self) -> None:
         """Keep the engine to run on, and drop the others."""
         home = self._home.name
         name = self._evidence.fastest(home, asked=self._asked)
-        if name != home and name not in self._rivals:
+        if name != home and name not in self._candidates:
             self._open(name)
-        self._chosen = self._rivals.get(name)
-        self._rivals = {}
+        self._chosen = self._candidates.get(name)
+        self._candidates = {}
         if self._chosen is not None:
             speedup, largest = self._evidence.speedup(name, home), self._evidence.largest[name]
             message = "%s runs on %s: outputs equal to those of %s on %d inputs within %.1e, %.2f times as fast"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ocrhpi.errors import BackendError
-from ocrhpi.integrations.paddlex.parity import INPUTS, Evidence, Trial, read_evidence
+from ocrhpi.integrations.paddlex.parity import INPUTS, Evidence, ParityCheck, read_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +45,12 @@ def _opened(engine: Engine) -> Engine:
     return engine
 
 
-def begin(path: Path, home: Engine, *others: Engine, asked: bool = False) -> Trial:
+def begin(path: Path, home: Engine, *others: Engine, asked: bool = False) -> ParityCheck:
     openers = {engine.name: partial(_opened, engine) for engine in others}
-    return Trial("det", home, openers, read_evidence(path, KEY), path, asked=asked)
+    return ParityCheck("det", home, openers, read_evidence(path, KEY), path, asked=asked)
 
 
-def run(trial: Trial, count: int = INPUTS) -> None:
+def run(trial: ParityCheck, count: int = INPUTS) -> None:
     for number in range(count):
         expected = inputs(number)[0]
         np.testing.assert_allclose(trial.run(inputs(number))[0], expected, atol=1e-4)
@@ -139,7 +139,7 @@ def test_an_engine_that_cannot_be_opened_is_told_in_the_line(tmp_path: Path, cap
     def opener() -> Engine:
         raise BackendError("openvino", "could not load it")
 
-    trial = Trial("det", Engine("paddle"), {"openvino": opener}, Evidence(key=KEY), tmp_path / "det.json")
+    trial = ParityCheck("det", Engine("paddle"), {"openvino": opener}, Evidence(key=KEY), tmp_path / "det.json")
     run(trial)
     assert "det stays on paddle: openvino: backend 'openvino': could not load it" in caplog.text
     assert not (tmp_path / "det.json").exists()  # nothing was measured, and it may open tomorrow
