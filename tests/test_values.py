@@ -18,7 +18,7 @@ def probabilities() -> Probabilities:
     return full
 
 
-def test_rivals_are_the_classes_within_the_margin() -> None:
+def test_near_ties_are_the_classes_within_the_margin() -> None:
     full = probabilities()
     before = full.copy()
     emissions = Emissions.from_probabilities(full, margin=0.2)
@@ -75,12 +75,12 @@ def test_all_lines_are_the_same_emissions() -> None:
     assert whole.first(3) is whole
 
 
-def test_the_first_lines_of_what_has_neither_steps_nor_rivals() -> None:
+def test_the_first_lines_of_what_has_neither_steps_nor_near_ties() -> None:
     first = Emissions.from_probabilities(probabilities()).first(2)
     assert (first.indices.shape, first.steps, first.near_ties) == ((2, 20), None, None)
 
 
-def test_rivals_of_the_first_rows() -> None:
+def test_near_ties_of_the_first_rows() -> None:
     near_ties = masked_emissions().near_ties
     assert near_ties is not None
     counts = [len(near_ties.before(row).rows) for row in range(5)]

@@ -42,7 +42,7 @@ def text_margins(emissions: Emissions) -> list[float]:
     margins = [SURE] * len(steps)
     for row, start, stop in _stretches(emissions.near_ties.rows.tolist()):
         line = emissions.indices[row, : steps[row]].tolist()
-        margins[row] = _text_margin(line, _rivals_of(emissions.near_ties, start, stop, steps[row]))
+        margins[row] = _text_margin(line, _near_ties_of(emissions.near_ties, start, stop, steps[row]))
     return margins
 
 
@@ -55,7 +55,7 @@ def _stretches(rows: Sequence[int]) -> Iterator[tuple[int, int, int]]:
         start = stop
 
 
-def _rivals_of(near_ties: NearTies, start: int, stop: int, steps: int) -> list[tuple[float, int, int]]:
+def _near_ties_of(near_ties: NearTies, start: int, stop: int, steps: int) -> list[tuple[float, int, int]]:
     """Return margin, step and class of the near-ties of one line, the closest first."""
     parts = (near_ties.margins, near_ties.steps, near_ties.classes)
     found = zip(*(part[start:stop].tolist() for part in parts), strict=True)

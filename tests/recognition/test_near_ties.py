@@ -83,7 +83,7 @@ def test_lines_of_a_batch_and_steps_beyond_their_end() -> None:
     assert np.round(text_margins(shorter), 4).tolist() == [SURE, 0.2, SURE]
 
 
-def test_without_rivals_the_bound_is_told() -> None:
+def test_without_near_ties_the_bound_is_told() -> None:
     probs = np.array([[0.9, 0.8, 0.5], [0.9, 0.8, 0.6]], np.float32)
     emissions = Emissions(np.ones((2, 3), np.int32), probs, np.array([2, 3], np.int32))
     np.testing.assert_allclose(text_margins(emissions), [0.6, 0.2], atol=1e-6)
