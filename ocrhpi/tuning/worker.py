@@ -41,6 +41,7 @@ class Session:
         self._lines: list[LineImage] = []
         self._stream: LineStream | None = None
         self._reader: LineReader | None = None
+        self._met = Met()
 
     def prepare(
         self,
@@ -103,14 +104,13 @@ class Session:
         """Run each shape that reading these parts of the stream will need and that was not met yet.
 
         Returns:
-            Milliseconds that meeting all shapes that can come takes, judged by those that were met here.
+            Milliseconds that meeting all shapes that can come takes, judged by those that were met so far.
         """
-        met = Met()
         for start, stop in parts:
             lines = self._part(start, stop)
             for call in [[line] for line in lines] if alone else [lines]:
-                met = met.plus(self._loaded.meet(call))
-        return 1e3 * met.seconds * (self._loaded.shapes.bound or 0) / max(1, met.shapes)
+                self._met = self._met.plus(self._loaded.meet(call))
+        return 1e3 * self._met.seconds * (self._loaded.shapes.bound or 0) / max(1, self._met.shapes)
 
     def time_engine(self, width: int, calls: int, lines: int) -> list[float]:
         """Run the engine alone on ``lines`` lines of ``width`` pixels; return each call's milliseconds per line."""
