@@ -69,7 +69,7 @@ def test_it_is_paddle_else_onnx_runtime_else_openvino(
 
 
 @pytest.mark.parametrize(
-    ("files", "installed", "cure"),
+    ("files", "installed", "hint"),
     [
         (PADDLE, ("tensorrt",), r"pip install 'ocrhpi\[paddle\]' or .*\[onnxruntime\]' or .*\[openvino\]'\.$"),
         (ONNX, ("paddle",), r"runs m: pip install 'ocrhpi\[onnxruntime\]' or .*\[openvino\]'\.$"),

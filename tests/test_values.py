@@ -1,4 +1,4 @@
-"""Emissions and their rivals, and what an input may be."""
+"""Emissions and their near-ties, and what an input may be."""
 
 from __future__ import annotations
 

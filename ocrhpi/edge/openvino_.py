@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ocrhpi.backends.onnx_io import GraphInterface
 from ocrhpi.edge.engine import EdgeEngine
-from ocrhpi.engines.openvino_ import PRECISIONS, OpenVinoGraph
-from ocrhpi.errors import BackendMismatch
+from ocrhpi.engines.openvino_ import PRECISIONS, FailedBefore, OpenVinoGraph
+from ocrhpi.errors import BackendError, BackendMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -38,7 +38,12 @@ class OpenVinoEngine(EdgeEngine):
 
     def _run(self, inputs: tuple[npt.NDArray[Any], ...]) -> list[npt.NDArray[Any]]:
         # The outputs stay in the engine's memory until the next call; emissions are made of them before that.
-        return self._graph.run(inputs, share=True)
+        try:
+            return self._graph.run(inputs, share=True)
+        except FailedBefore:
+            raise BackendError(
+                self.name, "it failed at an earlier batch and cannot go on; open the bundle anew"
+            ) from None
 
 
 def _primitives(inputs: Sequence[Collection[str]]) -> int:

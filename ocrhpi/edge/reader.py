@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -206,6 +205,8 @@ def reader_of(bundle: Bundle, threads: int | None = None) -> EdgeReader:
         _require("bidi", "text of this model is written from right to left", "pip install 'ocrhpi-edge[arabic]'")
     cores = threads or usable_cores()
     if not config.small:
+        from importlib.metadata import entry_points  # noqa: PLC0415 - slow to import, and needed here alone
+
         runtime = next(iter(entry_points(group=_RUNTIMES)), None)
         if runtime is None:
             reason = f"a bundle for {config.engine} is read by the whole of ocrhpi, not by its edge runner"

@@ -34,6 +34,10 @@ def cpu_properties(precision: str, threads: int, *, cache: int | None = None, pi
     }
 
 
+class FailedBefore(RuntimeError):
+    """A request that failed may give the outputs of an earlier call, so it is not used again."""
+
+
 class OpenVinoGraph:
     """A graph on the CPU in one stream. May be called from many threads; one call runs at a time.
 
@@ -86,12 +90,12 @@ class OpenVinoGraph:
             share: Whether the outputs may stay in the engine's memory, until the next call.
 
         Raises:
-            RuntimeError: It failed at an earlier call, whose outputs it would give again.
+            FailedBefore: It failed at an earlier call.
         """
         with self._busy:
             request, self._request = self._request, None
             if request is None:  # see `ocrhpi.backends.openvino_`
-                raise RuntimeError("it failed at an earlier call and cannot go on")
+                raise FailedBefore("it failed at an earlier batch and cannot go on")
             outputs = request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=share)
             self._request = request
             return [output if share else np.array(output) for output in outputs.values()]

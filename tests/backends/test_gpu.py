@@ -33,8 +33,6 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         monkeypatch.setattr(importlib.metadata, "version", version)
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if name in modules else None)
-        monkeypatch.setattr(gpu, "_LIBRARY_FOLDERS", ())
-        monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
 
     return install
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ocrhpi.batch import reading as module
 from ocrhpi.batch.reading import Reading, read_cells
 from ocrhpi.errors import BackendError
 from ocrhpi.predictor import Predictor
+from ocrhpi.reading import stream
 from tests.reading.fake_reader import FakeReader
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_nothing_readable_is_nothing_to_run() -> None:
 
 
 def test_pixels_are_held_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WINDOW_BYTES", 2 * 48 * 100 * 3)
+    monkeypatch.setattr(stream, "WINDOW_BYTES", 2 * 48 * 100 * 3)
     reader = FakeReader("one")
     texts = [reading.text for reading in read_cells(Predictor(reader), arrays(100, 101, 300, 10, 20))]
     assert texts == ["one:100", "one:101", "one:300", "one:10", "one:20"]

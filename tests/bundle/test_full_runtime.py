@@ -37,6 +37,6 @@ def test_the_expected_texts_are_read(
 
 def test_the_small_runner_says_what_it_lacks(make_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = make_bundle(target="tensorrt")
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: ())
     with pytest.raises(BackendUnavailable, match=r"whole of ocrhpi.*pip install 'ocrhpi\[tensorrt\]'"):
         open_bundle(bundle)

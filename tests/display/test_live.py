@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from ocrhpi.display import live
-from ocrhpi.display.live import Screen, watching
+from ocrhpi.display.live import watching
+from ocrhpi.display.screen import Screen
 from ocrhpi.tuning.progress import Step
 
 pty = pytest.importorskip("pty", reason="there are no pseudo-terminals here")

@@ -229,7 +229,7 @@ def test_openvino_does_not_go_on_after_a_failure(make_bundle: Callable[..., Path
                 raise RuntimeError("Failed to allocate")
 
         engine: Any = reader._recognizer._engine  # type: ignore[attr-defined]
-        engine._request = Failing()
+        engine._graph._request = Failing()
         with pytest.raises(BackendError, match="Failed to allocate"):
             reader.read([image])
         with pytest.raises(BackendError, match="open the bundle anew"):

@@ -54,7 +54,7 @@ KEY: dict[str, Any] = {
     "machine": {**describe_machine(), "gpus": []},
     "engines": {"openvino": "2026.4.1", "paddle": None},
     "grid": "1234",
-    "question": Objective(),
+    "objective": Objective(),
     "calibration": "5678",
     "device": None,
     "versions": {"ocrhpi": "0.1.0", "exporter": 1},
@@ -238,7 +238,7 @@ def test_nothing_there(place: Path) -> None:
         ("engines", {**KEY["engines"], "mine": "1.0"}, "engines.mine: not installed -> 1.0"),
         ("machine", {**KEY["machine"], "cpu": "Another"}, f"machine.cpu: {KEY['machine']['cpu']} -> Another"),
         ("machine", {**KEY["machine"], "gpus": ["A", "B"]}, "machine.gpus: none -> A, B"),
-        ("question", Objective(max_latency_ms=20), "question.max_latency_ms: none -> 20.0"),
+        ("objective", Objective(max_latency_ms=20), "question.max_latency_ms: none -> 20.0"),
         ("versions", {"ocrhpi": "0.2.0", "exporter": 1}, "versions.ocrhpi: 0.1.0 -> 0.2.0"),
     ],
 )

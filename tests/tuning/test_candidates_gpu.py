@@ -38,7 +38,6 @@ def gpu_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def install(*names: str) -> None:
         monkeypatch.setattr(gpu, "_installed", lambda package: "1.0" if package in names else "")
         monkeypatch.setattr(gpu, "_findable", names.__contains__)
-        monkeypatch.setattr(gpu, "_LIBRARY_FOLDERS", ())
         monkeypatch.setattr(gpu, "_has_intel_gpu", lambda: False)
         monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
 

@@ -1,18 +1,12 @@
-"""Install ocrhpi into PaddleX: the versions that it fits, the engines that it adds, and how to take it out again."""
+"""What is changed in PaddleX and PaddleOCR, and undone again; nothing else in them is touched."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-from paddlex.inference.models.engines import RunnerEngine
-from paddlex.modules.text_recognition.model_list import MODELS
-from paddlex.utils.device import get_default_device
-
-from ocrhpi.errors import MissingExtra, OptionError
+from ocrhpi.errors import MissingExtra
 from ocrhpi.forks import RenewedLock
-from ocrhpi.integrations.paddlex.generic_models import OtherModelRunner
 from ocrhpi.integrations.paddlex.patches import (
     HPI,
     Changes,
@@ -21,128 +15,12 @@ from ocrhpi.integrations.paddlex.patches import (
     init_arguments,
     parsed_arguments,
 )
-from ocrhpi.integrations.paddlex.recognizer import ReaderRunner
-from ocrhpi.integrations.paddlex.settings import as_mapping, read_settings
+from ocrhpi.integrations.paddlex.settings import as_mapping
+from ocrhpi.integrations.paddlex.versions import EXTRA, check_versions, has_paddleocr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
-
-    from ocrhpi.integrations.paddlex.settings import Settings
-
-EXTRA = "paddleocr"
-
-TESTED = ("3.5", "3.6", "3.7")
-"""Minor versions of both. Before 3.5 PaddleX has no engines that one could add to."""
-
-_PADDLEOCR = "paddleocr"
-
-
-def check_versions() -> None:
-    """Check PaddleX and, where it is installed, PaddleOCR.
-
-    Raises:
-        MissingExtra: PaddleX is not installed, or one of them is of a version that was not tested.
-    """
-    version = _version("paddlex")
-    if version is None:
-        raise MissingExtra(EXTRA, "PaddleX, on which PaddleOCR runs its models, is not installed")
-    found = {"paddlex": version, _PADDLEOCR: _version(_PADDLEOCR)}
-    for name, version in found.items():
-        if version is not None and _minor(version) not in TESTED:
-            known = ", ".join(f"{minor}.*" for minor in TESTED)
-            raise MissingExtra(EXTRA, f"{name} {version} is installed, and ocrhpi was tested inside {known} only")
-
-
-def has_paddleocr() -> bool:
-    """Whether PaddleOCR is installed; PaddleX can be used without."""
-    return _version(_PADDLEOCR) is not None
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
-
-
-_SETTINGS = "settings"
-
-
-class OcrhpiEngine(RunnerEngine):  # type: ignore[misc] # PaddleX has no types
-    """Text recognition with a `ocrhpi.reading.base.LineReader`; ``engine_config`` is `Settings`."""
-
-    # Not by `entities`, as PaddleX's own: that registers for ever.
-
-    @property
-    def name(self) -> str:
-        """Name of the engine."""
-        return "ocrhpi"
-
-    def get_supported_model_formats(self) -> tuple[str, ...]:
-        """Return the formats of model files that it reads, the one to fetch first."""
-        return ("paddle", "onnx")
-
-    def prepare_config_dict(
-        self, raw: Mapping[str, Any], *, model_name: str | None = None, device: str | None = None
-    ) -> dict[str, Any]:
-        """Check the options before a model is fetched.
-
-        Raises:
-            OptionError: An option is unknown or does not fit, or is for another model.
-        """
-        settings = read_settings(raw, device)
-        named = settings.hpi.model_name
-        if named is not None and model_name is not None and named != model_name:
-            raise OptionError("hpi_config.model_name", f"received {named!r}, but the model is {model_name!r}")
-        return {_SETTINGS: settings}
-
-    def to_predictor_config(self, engine_config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the predictor tells of its engine: the device."""
-        kind, _, index = (engine_config[_SETTINGS].device or "cpu").partition(":")
-        return {"device_type": kind, "device_id": int(index) if index else None}
-
-    def get_default_runner_builder(self) -> Callable[..., Any]:
-        """Return what builds a runner."""
-        return self._build
-
-    def validate_runner(self, runner: object) -> None:
-        """Check a runner that another builder may have made.
-
-        Raises:
-            TypeError: It is not ours.
-        """
-        if not isinstance(runner, ReaderRunner | OtherModelRunner):
-            raise TypeError(f"engine {self.name!r}: received a runner {type(runner).__name__}; expected one of ocrhpi")
-
-    def _build(self, **model: Any) -> object:  # noqa: ANN401 - what PaddleX knows of it
-        return ReaderRunner(model["model_dir"], model["engine_config"][_SETTINGS])
-
-
-class HpiEngine(OcrhpiEngine):
-    """High-performance inference of all models: text recognition as `OcrhpiEngine`, others as `OtherModelRunner`."""
-
-    @property
-    def name(self) -> str:
-        """PaddleX's name of it."""
-        return "hpi"
-
-    def prepare_config_dict(
-        self, raw: Mapping[str, Any], *, model_name: str | None = None, device: str | None = None
-    ) -> dict[str, Any]:
-        """Check the options; without a device it is PaddleX's, so that all models of a pipeline share it."""
-        return super().prepare_config_dict(raw, model_name=model_name, device=device or get_default_device())
-
-    def _build(self, **model: Any) -> object:  # noqa: ANN401
-        if model["model_name"] in MODELS:
-            return super()._build(**model)
-        settings: Settings = model["engine_config"][_SETTINGS]
-        return OtherModelRunner(model["model_name"], model["model_dir"], model["model_config"], settings)
-
 
 ENGINE = "ocrhpi"
 """Name of the engine."""
@@ -203,7 +81,7 @@ def uninstall() -> None:
 def _register(changes: Changes) -> None:
     """Add the engine."""
     models, registry, engines, names = _paddlex()
-    from ocrhpi.integrations.paddlex.installation import OcrhpiEngine  # noqa: PLC0415 - imports PaddleX
+    from ocrhpi.integrations.paddlex.engines import OcrhpiEngine  # noqa: PLC0415 - imports PaddleX
 
     changes.set_item(engines, ENGINE, OcrhpiEngine)
     _bind(changes, registry, names, ENGINE)
@@ -218,7 +96,7 @@ def _register(changes: Changes) -> None:
 def _take_over(changes: Changes) -> None:
     """Stand in for PaddleX's high-performance inference."""
     models, registry, engines, names = _paddlex()
-    from ocrhpi.integrations.paddlex.installation import HpiEngine  # noqa: PLC0415
+    from ocrhpi.integrations.paddlex.engines import HpiEngine  # noqa: PLC0415
 
     changes.set_item(engines, HPI, HpiEngine)
     _bind(changes, registry, names, HPI)

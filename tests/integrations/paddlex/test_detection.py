@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.pages.pictures import compose_page, make_pages
 from ocrhpi.export.convert import convert_any
-from ocrhpi.integrations.paddlex.generic_models import GRAPH_ENGINES, open_graph
+from ocrhpi.integrations.paddlex.graphs import GRAPH_ENGINES, open_graph
 from ocrhpi.integrations.paddlex.parity import TOLERANCE, largest_difference
 from ocrhpi.model import ModelFiles
 from tests.conftest import needs_paddle2onnx

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from ocrhpi.errors import BackendError
-from ocrhpi.integrations.paddlex.generic_models import GRAPH_ENGINES, open_graph
+from ocrhpi.integrations.paddlex.graphs import GRAPH_ENGINES, open_graph
 from tests.processes.forking import forked
 
 if TYPE_CHECKING:
