@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrhpi import predictor as predictor_module
 from ocrhpi.errors import BackendClosed, OptionError, UnreadableInput, UnsupportedInput
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.predictor import Predictor
+from ocrhpi.reading import stream
 from ocrhpi.reading.engine import EngineReader
 from ocrhpi.testing import StripeBackend
 from ocrhpi.values import InputSpec
@@ -196,7 +196,7 @@ def test_one_by_one_each_result_comes_as_soon_as_it_is_read() -> None:
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_no_window_holds_many_more_bytes_than_it_may(monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
     lines = [blank(width).pixels for width in (1000, 10, 2000, 10, 4000, 5000, 10, 10)]
-    monkeypatch.setattr(predictor_module, "WINDOW_BYTES", sum(pixels.nbytes for pixels in lines[:3]))
+    monkeypatch.setattr(stream, "WINDOW_BYTES", sum(pixels.nbytes for pixels in lines[:3]))
     reader = FakeReader("reader")
     with Predictor(reader) as predictor:
         predictor.predict(lines, batch_size=batch_size)

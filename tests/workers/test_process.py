@@ -122,8 +122,8 @@ def test_it_is_stopped_between_requests_and_closing_ends_it(tmp_path: Path) -> N
 PARENT = """
 import sys
 from pathlib import Path
-from ocrhpi.workers.process import Child
-child = Child([sys.executable, "-m", "tests.workers.fake_session"], Path(sys.argv[1]))
+from ocrhpi.workers.process import WorkerProcess
+child = WorkerProcess([sys.executable, "-m", "tests.workers.fake_session"], Path(sys.argv[1]))
 child.ask("echo", 60, value=0)
 print(child._process.pid, flush=True)
 sys.stdin.read()
