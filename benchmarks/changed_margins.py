@@ -3,14 +3,13 @@
     python -m benchmarks.changed_margins FOLDER [--models NAME ...]
 
 FOLDER holds images of single lines. Four sets are read: the calibration lines, the lines of FOLDER, these stretched in
-width by random factors, and pieces of the calibration lines, as they come in the tuning's stream. The reference is
+width by random factors, and pieces of the calibration lines, both as they come in the tuning's stream. The reference is
 OpenVINO in FP32. Prints a table: of each set the texts that changed, the largest margins of these, and the share of
 the lines within some margins, which a pair of that threshold reads twice.
 """
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,11 @@ from ocrhpi.assembly import open_reader
 from ocrhpi.candidate import Candidate
 from ocrhpi.loader import find_model
 from ocrhpi.tuning.calibration import load_calibration
-from ocrhpi.tuning.stream import LONGEST, NARROWER, SHORTEST, WIDER, stretched
+from ocrhpi.tuning.stream import LineStream
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from ocrhpi.values import Pixels
 
 _STRETCHED, _PIECES = 6, 2  # of each line
 _THRESHOLDS = (0.2, 0.3, 0.4)
@@ -42,21 +39,14 @@ _CONTENDERS = {
 
 
 def _sets(folder: Path) -> dict[str, list[LineImage]]:
-    rng = random.Random(0)  # noqa: S311 - not for secrets
     shipped, own = ([line.pixels for line in load_calibration(place).lines] for place in (None, folder))
     sets = {
         "calibration": shipped,
         "folder": own,
-        "folder, stretched": [stretched(line, rng.uniform(NARROWER, WIDER)) for line in own * _STRETCHED],
-        "calibration, pieces": [_piece(line, rng) for line in shipped * _PIECES],
+        "folder, stretched": LineStream(own).part(0, _STRETCHED * len(own)),
+        "calibration, pieces": LineStream(shipped, pieces=1.0).part(0, _PIECES * len(shipped)),
     }
     return {name: [LineImage(line) for line in lines] for name, lines in sets.items()}
-
-
-def _piece(line: Pixels, rng: random.Random) -> Pixels:
-    length = max(8, round(line.shape[1] * rng.uniform(SHORTEST, LONGEST)))
-    begin = rng.randint(0, max(0, line.shape[1] - length))
-    return line[:, begin : begin + length]
 
 
 def _rows(name: str, sets: Mapping[str, Sequence[LineImage]]) -> Iterator[str]:

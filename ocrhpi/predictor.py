@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from ocrhpi.closing import Closing
 from ocrhpi.errors import BackendError, InputError, OptionError
 from ocrhpi.options import plain
 from ocrhpi.reading.stream import lines_ahead, read_stream
@@ -14,9 +15,6 @@ from ocrhpi.values import LineImage, TextLine, UnreadableLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from ocrhpi.backends.base import Effective
     from ocrhpi.model import Model
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 OnError = Literal["raise", "skip"]
 
 
-class Predictor:
+class Predictor(Closing):
     """Reads text lines; the text of a line depends on that line alone, not on its batch.
 
     May be called from many threads. A context manager: leaving closes the reader.
@@ -112,14 +110,6 @@ class Predictor:
     def close(self) -> None:
         """Release the engine. Closing twice is fine."""
         self.reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _results(
         self,

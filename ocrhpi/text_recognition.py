@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from ocrhpi.closing import Closing
 from ocrhpi.errors import OptionError
 from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import open_predictor
@@ -17,9 +18,6 @@ from ocrhpi.reading_options import reading_options
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from ocrhpi.backends.base import Effective
     from ocrhpi.hpi_config import HpiConfig
@@ -38,7 +36,7 @@ _log = logging.getLogger("ocrhpi")
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
-class _DoorOptions(Options):
+class _CallOptions(Options):
     """Keyword options of `TextRecognition`, spelled as in PaddleOCR 3.7."""
 
     use_hpip: bool | None = None
@@ -54,7 +52,7 @@ class _DoorOptions(Options):
     return_word_box: bool = False
 
 
-class TextRecognition:
+class TextRecognition(Closing):
     """Text line recognition with PaddleOCR models.
 
     The calls and options are PaddleOCR's. A context manager: leaving closes the engine.
@@ -88,10 +86,10 @@ class TextRecognition:
         device: str | None = None,
         use_hpip: bool = False,  # noqa: FBT001, FBT002 - the peer's signature
         hpi_config: Mapping[str, Any] | Path | str | None = None,
-        **options: Any,  # noqa: ANN401 - validated by _DoorOptions
+        **options: Any,  # noqa: ANN401 - validated by _CallOptions
     ) -> None:
         facts = {name: options.pop(name) for name in _FACTS if name in options}
-        given = parse_options(_DoorOptions, {"use_hpip": use_hpip, **options})
+        given = parse_options(_CallOptions, {"use_hpip": use_hpip, **options})
         high_performance = bool(given.use_hpip or given.enable_hpi)
         _check_combination(given, high_performance=high_performance, hpi_config=hpi_config)
         if model_name is None and model_dir is None:
@@ -179,16 +177,8 @@ class TextRecognition:
         """Release the engine. Closing twice is fine."""
         self._predictor.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _check_combination(given: _DoorOptions, *, high_performance: bool, hpi_config: object) -> None:
+def _check_combination(given: _CallOptions, *, high_performance: bool, hpi_config: object) -> None:
     if hpi_config is not None and not high_performance:
         raise OptionError("hpi_config", "given without use_hpip=True; it configures high-performance mode only")
     if given.engine is not None and high_performance:
@@ -196,7 +186,7 @@ def _check_combination(given: _DoorOptions, *, high_performance: bool, hpi_confi
         raise OptionError("engine", f"{problem}; leave one of them out, or name the engine in hpi_config")
 
 
-def _warn_of_idle_options(given: _DoorOptions, mode: str, others: tuple[str, ...]) -> None:
+def _warn_of_idle_options(given: _CallOptions, mode: str, others: tuple[str, ...]) -> None:
     """PaddleOCR also runs on where these cannot apply; ``others`` are further ones that do not apply in this mode."""
     idle = [name for name in ("use_tensorrt", "enable_cinn") if getattr(given, name)]
     if given.precision != "fp32":
@@ -206,7 +196,7 @@ def _warn_of_idle_options(given: _DoorOptions, mode: str, others: tuple[str, ...
         _log.warning("%s: no effect in %s", ", ".join(idle), mode)
 
 
-def _hpi_config(hpi_config: Mapping[str, Any] | Path | str | None, given: _DoorOptions) -> HpiConfig:
+def _hpi_config(hpi_config: Mapping[str, Any] | Path | str | None, given: _CallOptions) -> HpiConfig:
     """Read the configuration, from PaddleOCR's ``engine_config={"hpi": {...}}``, too; add the facade's thread count."""
     bucket = (given.engine_config or {}).get("hpi")
     if bucket is not None and hpi_config is not None:
@@ -217,7 +207,7 @@ def _hpi_config(hpi_config: Mapping[str, Any] | Path | str | None, given: _DoorO
     return config.model_copy(update={"cpu_threads": given.cpu_threads})
 
 
-def _engine_options(engine: str | None, given: _DoorOptions) -> dict[str, Any]:
+def _engine_options(engine: str | None, given: _CallOptions) -> dict[str, Any]:
     """Translate PaddleOCR's spellings into options of the backend."""
     if engine not in {None, "paddle"}:
         return engine_options(str(engine), given.engine_config, given.cpu_threads)

@@ -24,6 +24,7 @@ ENGINES = {"paddle", "paddle2onnx", "onnx", "onnxruntime", "openvino", "tensorrt
 # files, and what puts things right after a fork
 ARROWS = {
     "_version": set(),
+    "closing": set(),
     "values": set(),
     "errors": set(),
     "options": set(),
@@ -118,7 +119,7 @@ ARROWS = {
     "__main__": {"cli"},
     "__init__": {"_version", "backends", "loader", "predictor", "results", "text_recognition"},
 }
-COMMON = {"_version", "values", "errors", "options", "data_files", "yaml_files", "files", "forks"}
+COMMON = {"_version", "closing", "values", "errors", "options", "data_files", "yaml_files", "files", "forks"}
 
 
 def room_of(module: str) -> str:

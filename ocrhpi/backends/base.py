@@ -7,7 +7,7 @@ promise about threads, and turn the engine's own exceptions into ours, once and 
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ocrhpi.backends.device import Device, parse_device
 from ocrhpi.backends.guest import as_it_was
+from ocrhpi.closing import Closing
 from ocrhpi.errors import BackendClosed, BackendError, BatchError, ModelFormatError, OcrhpiError
 from ocrhpi.forks import end_without_destructors, never_free, notice_fork, renew_in_children, without_forks
 from ocrhpi.options import Options, parse_options
@@ -22,7 +23,6 @@ from ocrhpi.values import Emissions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -56,7 +56,7 @@ class Effective:
     notes: tuple[str, ...] = ()
 
 
-class Backend(ABC):
+class Backend(Closing):
     """One engine holding one model.
 
     A backend goes from new to open to closed, once. ``run`` may be called from many threads; calls beyond
@@ -239,11 +239,6 @@ class Backend(ABC):
 
     def __enter__(self) -> Self:
         return self.open()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @abstractmethod
     def _open(self) -> Effective:

@@ -1,15 +1,19 @@
-"""What reads shards: the contract, and processes of this machine."""
+"""Step 3: what reads shards, as a contract, and processes of this machine that keep it.
+
+One that dies is replaced, and nothing is lost. The actors of a cluster are `ocrhpi.integrations.ray_pool`.
+"""
 
 from __future__ import annotations
 
 import base64
 import sys
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.batch.reading import Reading
 from ocrhpi.batch.worker import relay
+from ocrhpi.closing import Closing
 from ocrhpi.errors import WorkerFailed
 from ocrhpi.files import TemporaryFolder
 from ocrhpi.forks import RenewedLock, RenewedThreads, renew_in_children
@@ -19,9 +23,6 @@ from ocrhpi.workers.process import WorkerProcess, WorkerProcessFailed
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from ocrhpi.batch.reading import Cell
     from ocrhpi.reading_options import ReadingOptions
@@ -30,7 +31,7 @@ USUAL_CPUS = 4
 """CPUs of a worker where nobody says: an engine gains little from more threads at one batch of lines."""
 
 
-class Pool(ABC):
+class Pool(Closing):
     """Workers. A context manager: leaving ends them.
 
     Attributes:
@@ -56,14 +57,6 @@ class Pool(ABC):
     @abstractmethod
     def close(self) -> None:
         """End the workers, also while they read. Closing twice is fine."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 _TRIES = 3

@@ -27,7 +27,8 @@ EXTRAS = {"onnxruntime": "onnxruntime>=1.17", "openvino": "openvino>=2024.5", "a
 
 # Besides all of ocrhpi.edge; tests/bundle/test_runner.py checks that these are what it imports.
 _MODULES = (
-    *("__init__.py", "_version.py", "py.typed", "data_files.py", "errors.py", "machine.py", "output.py", "values.py"),
+    *("__init__.py", "_version.py", "py.typed"),
+    *("closing.py", "data_files.py", "errors.py", "machine.py", "output.py", "values.py"),
     *("backends/__init__.py", "backends/onnx_io.py"),
     *("engines/__init__.py", "engines/onnxruntime_.py", "engines/openvino_.py"),
     *(f"recognition/{name}.py" for name in ("__init__", "batching", "bidi", "ctc", "decoding", "geometry", "headers")),

@@ -1,4 +1,7 @@
-"""A bundle, opened: its files, checked against the manifest."""
+"""A bundle whose files are those of its manifest, byte for byte.
+
+They are in a folder or in a zip file. Nothing is ever unpacked, so no name can lead elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ocrhpi.closing import Closing
 from ocrhpi.data_files import read_json
 from ocrhpi.edge.config import CALIBRATION, CONFIG, MANIFEST, VOCABULARY, BundleConfig, Fields, Manifest, is_plain_name
 from ocrhpi.errors import BundleError
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from zipfile import ZipInfo
 
-    from typing_extensions import Self
 
 _MAX_MANIFEST_BYTES = 1 << 20
 _MAX_FILES = 10_000
@@ -223,7 +225,7 @@ class CalibrationEntry:
     written: str | None
 
 
-class Bundle:
+class Bundle(Closing):
     """An opened bundle. All its files have been checked against the manifest.
 
     Args:
@@ -254,14 +256,6 @@ class Bundle:
     def close(self) -> None:
         """Let go of the file. Closing twice is fine."""
         self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def take_artifact(self) -> Artifact:
         """Hand over what the engine loads; the bundle itself lets go of it."""

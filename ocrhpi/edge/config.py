@@ -1,4 +1,7 @@
-"""The JSON files of a bundle, validated without a library: manifest and configuration."""
+"""What a bundle says of its files, and of how it is to be run: the network, the engine, how lines are put into batches.
+
+JSON that does not fit is an error that names the file and the key.
+"""
 
 from __future__ import annotations
 

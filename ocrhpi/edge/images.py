@@ -1,4 +1,17 @@
-"""Images on a device: decoded, resized bit for bit as OpenCV does, and made tensors."""
+"""Steps 1 and 4 on a device, by Pillow and numpy: images -> pixels -> network input, the same bits as by OpenCV.
+
+OpenCV resizes uint8 in fixed point, across and then down. Along an axis from ``source`` to ``target`` pixels, with
+``scale = 1 / (target / source)`` in float64, target pixel i lies at ``p = (i + 0.5) * scale - 0.5``, rounded to
+float32; its taps are the source pixels ``floor(p)`` and ``floor(p) + 1``, its weights ``1 - f`` and ``f`` with the
+fraction f of p, each times 2048 and rounded half to even (11 bits). With the sums h across (19 bits), rows join as
+
+    (((b0 * (h0 >> 4)) >> 16) + ((b1 * (h1 >> 4)) >> 16) + 2) >> 2
+
+which loses bits on the way, in OpenCV's scalar and vector code alike. Two peculiarities: taps beyond an end are moved
+onto the last pixel, across with a fraction of 0, down with their fraction kept; and halving both sides exactly is the
+mean of 2 x 2 pixels. On ARM, OpenCV may be built with kernels (KleidiCV, Carotene) that round otherwise; this gives the
+bits of x86-64 everywhere.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from ocrhpi.closing import Closing
 from ocrhpi.edge.bundle import Bundle
 from ocrhpi.edge.engine import open_engine, return_freed_memory
 from ocrhpi.edge.images import read_image, to_tensor
@@ -20,9 +21,6 @@ from ocrhpi.recognition.geometry import line_geometry
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from ocrhpi.edge.config import BundleConfig
     from ocrhpi.edge.engine import EdgeEngine
@@ -127,7 +125,7 @@ _RUNTIMES = (
 )
 
 
-class EdgeReader:
+class EdgeReader(Closing):
     """Reads text lines with the engine of a bundle; the text of a line depends on that line alone.
 
     May be called from many threads. A context manager: leaving lets go of the engine.
@@ -168,14 +166,6 @@ class EdgeReader:
     def close(self) -> None:
         """Let go of the engine. Closing twice is fine."""
         self._recognizer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_bundle(path: os.PathLike[str] | str, *, threads: int | None = None, sha256: str | None = None) -> EdgeReader:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
+from ocrhpi.closing import Closing
 from ocrhpi.errors import BackendClosed
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import TracebackType
-
-    from typing_extensions import Self
 
     from ocrhpi.backends.base import Backend, Effective
     from ocrhpi.model import Model
@@ -60,7 +58,7 @@ class Met(NamedTuple):
         return Met(self.shapes + other.shapes, self.seconds + other.seconds)
 
 
-class LineReader(ABC):
+class LineReader(Closing):
     """Reads lines; the text of a line depends on that line alone, not on the lines beside it.
 
     May be called from many threads. A context manager: leaving closes it.
@@ -176,14 +174,6 @@ class LineReader(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the engine. Closing twice is fine."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class SingleEngineReader(LineReader):

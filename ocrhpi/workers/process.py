@@ -14,14 +14,13 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from ocrhpi.cache import spare_environment
+from ocrhpi.closing import Closing
 from ocrhpi.forks import never_free, renew_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from types import TracebackType
 
-    from typing_extensions import Self
 
 _CLOSE_S = 10.0
 # What comes from outside; the others, such as SIGSEGV, are faults of what runs there.
@@ -47,7 +46,7 @@ class WorkerProcessFailed(Exception):
         self.died = died
 
 
-class WorkerProcess:
+class WorkerProcess(Closing):
     """A child process. Between requests it is stopped, so that its threads cannot spin while others are timed.
 
     It belongs to the process that started it; one that is forked from that one neither asks nor ends it.
@@ -141,14 +140,6 @@ class WorkerProcess:
             if pipe is not None and not pipe.closed:
                 os.dup2(nowhere, pipe.fileno(), inheritable=False)
         os.close(nowhere)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _send(self, request: dict[str, Any]) -> None:
         assert self._process.stdin is not None  # noqa: S101

@@ -17,7 +17,6 @@ INSTALL: Final = "pip install 'ocrhpi[onnxruntime]'"
 INSTALL_GPU: Final = "pip install 'ocrhpi[onnxruntime-gpu]'"
 INSTALL_RTX: Final = "pip install 'ocrhpi[tensorrt-rtx]'"
 
-CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 
 OnnxRuntime: TypeAlias = Any

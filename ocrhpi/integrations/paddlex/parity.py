@@ -1,4 +1,7 @@
-"""`ParityCheck`: a model runs on its usual engine and, to compare, on others, until enough is known to choose."""
+"""`ParityCheck`: a model runs on its usual engine and, to compare, on others, until enough is known to choose.
+
+What was found out, whether they are equal and whether they are faster, is kept in the cache (`Evidence`).
+"""
 
 from __future__ import annotations
 

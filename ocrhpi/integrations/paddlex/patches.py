@@ -1,4 +1,8 @@
-"""How PaddleX's functions take our options, and how every change is undone."""
+"""How the functions of PaddleX and PaddleOCR take ``hpi_config`` where ocrhpi stands in for high-performance inference.
+
+`Changes` keeps what was changed in another package, so that it can be undone exactly. Each other function takes one of
+theirs and returns what stands in for it.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import onnxruntime
 
-from ocrhpi.backends.ort.options import CPU, CUDA
+from ocrhpi.backends.ort.options import CUDA
+from ocrhpi.engines.onnxruntime_ import CPU
 
 RTX = "NvTensorRTRTXExecutionProvider"
 RECORDING = "session.record_ep_graph_assignment_info"

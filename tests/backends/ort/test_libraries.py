@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrhpi.backends.ort import libraries
-from ocrhpi.backends.ort.options import CPU, CUDA, INSTALL_RTX
+from ocrhpi.backends.ort.options import CUDA, INSTALL_RTX
+from ocrhpi.engines.onnxruntime_ import CPU
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
 from tests.backends.ort.fake_onnxruntime import RTX, FakeOnnxRuntime
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ocrhpi.backends.ort.options import CPU, CUDA
+from ocrhpi.backends.ort.options import CUDA
 from ocrhpi.backends.ort.sessions import RECORDING, Placement, assigned_nodes, check_placement, profiled_nodes
+from ocrhpi.engines.onnxruntime_ import CPU
 from ocrhpi.errors import BackendMismatch
 from tests.tiny_onnx import write_tiny_onnx
 

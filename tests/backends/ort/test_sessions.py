@@ -14,7 +14,8 @@ import pytest
 
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
 from ocrhpi.backends.ort import libraries
-from ocrhpi.backends.ort.options import CPU, CUDA
+from ocrhpi.backends.ort.options import CUDA
+from ocrhpi.engines.onnxruntime_ import CPU
 from ocrhpi.errors import BackendError, BackendMismatch
 from tests.tiny_onnx import tiny_onnx_model
 
