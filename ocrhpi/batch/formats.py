@@ -1,4 +1,8 @@
-"""Rows and tables of results, and the formats that they are written in."""
+"""Columns of the tables that data engines hand out, and results as files: JSON lines, or Parquet.
+
+Tables are those of pandas or Arrow, or mappings of numpy arrays. Neither pandas nor Arrow is imported for them unless
+the caller has: a table of theirs cannot be there before.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells of a table -> images -> texts; a cell that cannot be read is a reading with an error."""
+"""What one cell of a table, or one row of a manifest, holds -> one line -> its text, or why there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""What was measured, for workers: asked for once, and opened in each."""
+"""Measure once per kind of machine, and carry the result to the others of that kind.
+
+Machines are of one kind if everything is equal that makes a tuning wrong when it changes: the key of
+`ocrhpi.tuning.key`, which has the processor, its cores, the engines' versions and the model. On one machine nothing
+needs to be carried: `ocrhpi.tuner.find_or_tune` lets one process measure, and the others wait for its result.
+
+The predictor of a process is opened at first use, and shared by all that ask for the same.
+"""
 
 from __future__ import annotations
 

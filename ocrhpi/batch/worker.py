@@ -1,4 +1,7 @@
-"""A process that reads shards, and relays its warnings."""
+"""A worker's end; a child as `ocrhpi.workers` describes it. Commands are methods of `Session`.
+
+Started by `ocrhpi.batch.pool`. Its warnings would end in a log that nobody reads, so they travel with its answers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What an HTTP response means, what may be tried again, and the partial files that a download goes on with."""
+"""Read HTTP answers and failures: what may be tried again, what sends us to the next source.
+
+And the unfinished download of one file: ``<file>.part``, with a note on what it is a part of.
+"""
 
 from __future__ import annotations
 

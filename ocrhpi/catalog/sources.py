@@ -1,4 +1,8 @@
-"""Where official models come from, in which order the places are asked, and how an untrusted archive is unpacked."""
+"""Where official models come from, and in which order the places are asked.
+
+Archives are not trusted: the whole archive is refused as soon as one member could do harm, even if that member is not
+wanted.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 On a bad graph the converter aborts or dies with an unrelated exception, and by default it pip-installs packages into
 the running interpreter; neither may happen to the caller's process.
+
+`convert_any` keeps the result in the cache; what it is for is not known here, so its user verifies it.
 """
 
 from __future__ import annotations

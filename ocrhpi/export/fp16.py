@@ -1,4 +1,13 @@
-"""FP16 by the graph, and what it does to results where no GPU is at hand."""
+"""FP16 by the graph: an FP32 graph -> a mixed-precision one, strongly typed, that keeps its inputs and outputs.
+
+Every node gets one float type (`ocrhpi.export.precisions`); a tensor that is wanted in the other one is cast once, for
+all its consumers. It is the only FP16 of engines that take types from the graph, and the same for all others.
+
+`emulate_half` makes of that a graph as a CPU can run it honestly. Where ONNX Runtime has no FP16 kernel for the CPU it
+computes in FP32 and, between two such nodes, leaves out the rounding; so neither the rounding of activations nor their
+overflow would show. Here both are nodes of the graph, which ONNX Runtime keeps (casts that lose precision are never
+removed). Sums within an operator are in FP32, as on GPUs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,13 @@
-"""The two ends of a graph: uint8 pixels in, and the form in which the result comes out."""
+"""The two ends of a graph: the reduction of probabilities to top-1 in it, and uint8 pixels as its input.
+
+Heads: which form is fastest differs by engine, batch and vocabulary, and the obvious one is not it, so the form is
+measured.
+
+Pixels: a pass moves normalisation and padding into the graph. The graph then takes ``pixels``, uint8 (N, H, W, 3), a
+quarter of the bytes of the float tensor, and ``contents``, int32 (N,): how many columns of each line hold its pixels.
+The arithmetic is that of `ocrhpi.recognition.tensors.to_tensor`, in its order and in FP32, so the network sees the same
+bits; columns beyond the content are zero, whatever they held.
+"""
 
 from __future__ import annotations
 

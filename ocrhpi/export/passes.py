@@ -1,4 +1,9 @@
-"""Edit ONNX graphs: the editor, and the passes that every export goes through."""
+"""Editing ONNX graphs: the editor, and the passes that change no result: mending, simplification, metadata, folding.
+
+Constant factors and summands behind convolutions are folded. The blocks of PP-LCNetV3 scale and shift every
+convolution's output by learned scalars. OpenVINO folds them itself, ONNX Runtime does not; and a layer can only be
+given a precision of its own where no engine has to replace its node.
+"""
 
 from __future__ import annotations
 

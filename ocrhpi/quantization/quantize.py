@@ -5,8 +5,10 @@ no zero point to carry. This is what CPUs multiply fastest (VNNI), and what both
 Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", 2018.
 
 Two things keep small networks readable: a depthwise convolution has a scale for each channel of its input, whose
-channels differ most; and biases make up for what the rounding of weights does to the mean of each output channel
-(Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019).
+channels differ most; and biases make up for what the rounding of weights does to the mean of each output channel (Nagel
+et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019).
+
+A layer is an operator with nearly all of the arithmetic, with the lesser ones that follow it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""Two reports side by side: what changed, and whether that is more than noise."""
+"""Two runs of a benchmark: what got faster or slower, beyond noise.
+
+The runs share no rounds, so their times are not paired: the interval is that of the ratio of two medians, and both runs
+are resampled. What differs by less than `ocrhpi.tuning.choose.MARGIN` is no difference, since two runs of one and the
+same thing differ by more than the rounds of each let expect.
+"""
 
 from __future__ import annotations
 

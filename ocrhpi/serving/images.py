@@ -1,6 +1,11 @@
 """The files of a request, base64 or URLs -> lines, within limits; bad ones are refused with the reason.
 
 Blocking: runs in threads.
+
+Whoever may name a URL can make the server connect anywhere it can. So ``public`` looks the host up itself, refuses
+addresses that are not public ones, and connects to the very address that it checked, anew for each redirect: a name
+that changes its address between the check and the connection leads nowhere else. Proxies of the environment are not
+used.
 """
 
 from __future__ import annotations

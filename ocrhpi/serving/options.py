@@ -1,4 +1,4 @@
-"""How a server is set, what it needs to be installed, and the reader that it opens."""
+"""What a server allows, of one request, of all that wait, and of time; and how it opens its model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Requests and responses in the shape of PaddleX's serving API."""
+"""The JSON of requests and answers, in the shape of PaddleX 3.7's serving API (``/ocr``, ``/seal-recognition``).
+
+Its names: ``file`` (base64 or URL) and ``fileType`` in requests; ``logId``, ``errorCode``, ``errorMsg`` and ``result``
+in answers; ``prunedResult`` for what its predictors return, without paths. Ours are ``files``, for many lines in one
+request, and ``fileIndex`` and ``pageIndex``, which say where a line came from.
+"""
 
 from __future__ import annotations
 

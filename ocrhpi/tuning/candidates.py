@@ -1,4 +1,7 @@
-"""Tuning, step 2: model + machine + option grids -> candidates, and the reasons for those left out."""
+"""Tuning, step 2: model + machine + option grids -> candidates, and the reasons for those left out.
+
+Of a precision that needs a plan of its layers, and has none, one row says so.
+"""
 
 from __future__ import annotations
 

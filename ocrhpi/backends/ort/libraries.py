@@ -1,4 +1,7 @@
-"""NVIDIA's driver, asked directly, and the libraries that GPU providers need: loaded, or named when missing."""
+"""NVIDIA's driver, asked directly, and the libraries that GPU providers need: loaded, registered, named when missing.
+
+Functions and constants: CUDA Driver API, https://docs.nvidia.com/cuda/cuda-driver-api/.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The fixed shapes to come, and the options of ONNX Runtime's GPU providers in their own names."""
+"""The fixed shapes to come, and the options of ONNX Runtime's GPU providers, in their own names, from ours.
+
+Sources: the pages of the execution providers in ONNX Runtime's documentation; for TensorRT for RTX the declarations in
+``tensorrt_rtx_provider_options.h`` of NVIDIA/TensorRT-RTX-EP-ABI.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a session is run: with batches as they come, or on fixed shapes by recorded CUDA graphs."""
+"""How a session is run: with batches as they come, or on fixed shapes by recorded CUDA graphs, in buffers that stay."""
 
 from __future__ import annotations
 

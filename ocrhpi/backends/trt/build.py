@@ -1,4 +1,7 @@
-"""Build an engine from ONNX, and tell how far that is."""
+"""ONNX -> TensorRT engine: the network is typed as the graph is, and FP32 means FP32.
+
+How far a build is, is said in the log now and then, and there is a limit to how long it may take.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Engines, kept: the key and the files, and loading or building one."""
+"""Engines on disk, under a key that names all that they depend on, and the timings of earlier builds beside them.
+
+`load_engine` takes an engine from there, or builds it once and keeps it.
+"""
 
 from __future__ import annotations
 

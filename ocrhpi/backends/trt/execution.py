@@ -1,4 +1,7 @@
-"""Run an engine: contexts, copies, and recorded CUDA graphs."""
+"""Execution contexts: one for each profile, and one for each captured shape, in shared activation memory.
+
+CUDA graphs hold all copies and kernels of one shape, captured once and launched as one.
+"""
 
 from __future__ import annotations
 

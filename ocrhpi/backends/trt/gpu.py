@@ -1,4 +1,4 @@
-"""The GPU through CUDA: devices, streams, events and memory."""
+"""One GPU: its primary CUDA context, current for a call's length, facts that keys need, and memory on both sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for TensorRT's untyped objects, what errors call the backend, and its log."""
+"""Names for untyped modules and objects, what errors call the backend, and TensorRT's log with its last errors."""
 
 from __future__ import annotations
 

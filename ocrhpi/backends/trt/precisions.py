@@ -1,4 +1,8 @@
-"""Which layers compute in which precision, and how TensorRT 8 is held to it."""
+"""Which precision each layer is to have, and really has, as the engine inspector tells.
+
+TensorRT 8 has no strongly typed networks. There the types in the graph are a wish: with FP16 allowed, any layer may run
+in it. So every layer gets the precision that its input has in the graph, as a constraint that the builder obeys.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is to be built: shapes, profiles and options, checked together."""
+"""A request: one batch in flight, with a stream, memory and execution contexts of its own.
+
+And the profiles: which shapes an engine is built for, and which of them runs a batch.
+"""
 
 from __future__ import annotations
 

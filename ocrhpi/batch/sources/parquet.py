@@ -1,4 +1,8 @@
-"""Parquet files as input: one image a row."""
+"""Parquet files with a column of encoded images. Every other column is kept.
+
+Rows are streamed in their order, once. Of a file no more is held than the rows that are asked for together, however
+large its row groups are.
+"""
 
 from __future__ import annotations
 
