@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import click
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.loader import find_model
+from ocrhpi.measuring.stream import LineStream
 from ocrhpi.tuning.calibration import load_calibration
-from ocrhpi.tuning.stream import LineStream
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:

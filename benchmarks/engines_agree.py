@@ -17,7 +17,7 @@ import click
 import numpy as np
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.errors import OcrhpiError
 from ocrhpi.loader import find_model
 from ocrhpi.recognition.inputs import read_lines

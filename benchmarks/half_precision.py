@@ -34,10 +34,9 @@ from onnx import TensorProto
 from benchmarks.label_file import read_label_file
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.export.exporter import export_model
-from ocrhpi.export.fp16 import emulate_half, to_half
+from ocrhpi.export.fp16 import element_types, emulate_half, to_half
 from ocrhpi.export.heads import HEADS, add_head
 from ocrhpi.export.masking import mask_widths
-from ocrhpi.export.precisions import element_types
 from ocrhpi.loader import find_model
 from ocrhpi.model import ModelFiles
 from ocrhpi.recognition.ctc import CtcDecoder

@@ -20,7 +20,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.loader import find_model
 from ocrhpi.machine import usable_cores
 

@@ -16,9 +16,9 @@ import click
 import numpy as np
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.loader import find_model
-from ocrhpi.tuning.statistic import paired_ratio
+from ocrhpi.measuring.statistic import paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.loader import find_model
 from ocrhpi.recognition.ctc import CtcDecoder
 from ocrhpi.recognition.inputs import read_lines

@@ -29,19 +29,19 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ocrhpi.hpi_config import read_hpi_config
+from ocrhpi.config.hpi_config import read_hpi_config
+from ocrhpi.config.objective import Goal
 from ocrhpi.loader import find_model
 from ocrhpi.machine import describe_machine
 from ocrhpi.tuner import plan, tune
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.gate import compare, known_lines, passes
-from ocrhpi.tuning.objective import Goal
 from ocrhpi.tuning.trial import Job, Rejected, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.config.candidate import ExecutionPlan
     from ocrhpi.model import Model
     from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.gate import ReadLine

@@ -24,21 +24,21 @@ from typing import TYPE_CHECKING
 import click
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.hpi_config import read_hpi_config
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.loader import find_model
+from ocrhpi.measuring.stream import LineStream
 from ocrhpi.predictor import Predictor
 from ocrhpi.tuner import find_or_tune, plan, tune
 from ocrhpi.tuning.cache import save
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.rows import PROMISED_LINES
-from ocrhpi.tuning.stream import LineStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.config.candidate import ExecutionPlan
+    from ocrhpi.measuring.statistic import Ratio
     from ocrhpi.tuning.cache import Tuning
-    from ocrhpi.tuning.statistic import Ratio
 
 _HIT = """
 import sys, time
@@ -47,7 +47,7 @@ model = ocrhpi.loader.find_model(sys.argv[1])
 start = time.perf_counter()
 model.fingerprint  # the cache of exports needs it, too
 known = time.perf_counter()
-from ocrhpi.hpi_config import read_hpi_config
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.tuner import find_or_tune, plan
 tuning = find_or_tune(plan(model, read_hpi_config({"tune": "never"})))
 found = time.perf_counter()

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from ocrhpi.backends.registry import backend_specs, create_backend
-from ocrhpi.candidate import Candidate, Verified
+from ocrhpi.config.candidate import Candidate, Verified
 from ocrhpi.errors import OptionError, OutputError
 from ocrhpi.export.exporter import GraphForm, can_export, export_model
 from ocrhpi.quantization.graphs import lowered_model
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.config.candidate import ExecutionPlan
     from ocrhpi.model import Model
     from ocrhpi.reading.base import LineReader
     from ocrhpi.values import GraphPrecision, Head

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from ocrhpi.assembly import UNMEASURED_BATCH_SIZE, open_reader
 from ocrhpi.backends.registry import spec_of
-from ocrhpi.candidate import Candidate
 from ocrhpi.catalog import fetch
+from ocrhpi.config.candidate import Candidate
+from ocrhpi.config.normal_mode import normal_mode
+from ocrhpi.config.reading_options import ReadingOptions, reading_options
 from ocrhpi.errors import OptionError
 from ocrhpi.model import ModelSource, load_model
-from ocrhpi.normal_mode import normal_mode
 from ocrhpi.options import parse_options
 from ocrhpi.predictor import Predictor
 from ocrhpi.reading.fallback import FallbackReader
-from ocrhpi.reading_options import ReadingOptions, reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ocrhpi.candidate import ExecutionPlan
-    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.config.candidate import ExecutionPlan
+    from ocrhpi.config.hpi_config import HpiConfig
     from ocrhpi.model import Model
     from ocrhpi.reading.base import LineReader
     from ocrhpi.tuning.progress import OnProgress
@@ -94,7 +94,7 @@ def load_predictor(
     Args:
         model_name: Official name; fetched into the cache if ``model_dir`` is not given.
         model_dir: Directory of an exported model, or a bare ONNX file.
-        backend: Name of a registered backend; None: normal mode, see `ocrhpi.normal_mode`.
+        backend: Name of a registered backend; None: normal mode, see `ocrhpi.config.normal_mode`.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None lets the backend choose.
         backend_options: Options of that backend.
         batching: Which widths lines get and which lines share a batch, see `ocrhpi.values.Batching`.
@@ -133,7 +133,8 @@ def load_high_performance(
         model_name: Official name; fetched into the cache if ``model_dir`` is not given.
         model_dir: Directory of an exported model, or a bare ONNX file.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None takes a GPU that can be used, else the CPU.
-        hpi_config: See `ocrhpi.hpi_config.HpiConfig`: a mapping, the path of a YAML file or of a tuning, or None.
+        hpi_config: See `ocrhpi.config.hpi_config.HpiConfig`: a mapping, the path of a YAML file or of a tuning, or
+            None.
         on_progress: Is told of every step of a tuning.
         **facts: As for `load_predictor`.
 

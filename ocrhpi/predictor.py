@@ -10,7 +10,7 @@ from ocrhpi.options import plain
 from ocrhpi.reading.stream import lines_ahead, read_stream
 from ocrhpi.recognition.inputs import read_lines
 from ocrhpi.results import TextRecResult
-from ocrhpi.save_names import SaveNames
+from ocrhpi.results.save_names import SaveNames
 from ocrhpi.values import LineImage, TextLine, UnreadableLine
 
 if TYPE_CHECKING:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from ocrhpi.closing import Closing
+from ocrhpi.config.hpi_config import read_hpi_config
+from ocrhpi.config.paddlex_options import engine_options, paddle_options
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import OptionError
-from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import open_predictor
 from ocrhpi.options import Options, parse_options
-from ocrhpi.paddlex_options import engine_options, paddle_options
-from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ocrhpi.backends.base import Effective
-    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.config.hpi_config import HpiConfig
     from ocrhpi.predictor import OnError
     from ocrhpi.recognition.inputs import Input
     from ocrhpi.results import TextRecResult
@@ -66,7 +66,7 @@ class TextRecognition(Closing):
             The first time this measures, for about ten seconds, with a progress display; ``ocrhpi tune`` measures
             thoroughly. ``enable_hpi`` is the same.
         hpi_config: Configuration of high-performance mode: a mapping, the path of a YAML file, or of a file that
-            ``ocrhpi tune`` made; see `ocrhpi.hpi_config.HpiConfig`.
+            ``ocrhpi tune`` made; see `ocrhpi.config.hpi_config.HpiConfig`.
         **options: ``enable_mkldnn``, ``mkldnn_cache_capacity``, ``cpu_threads`` (default: the usable cores),
             ``return_word_box``, ``engine`` (any registered backend, on a model that is exported on first use if need
             be; ``paddle_static`` is PaddleX's name of ``paddle``; default: normal mode), ``engine_config``,
@@ -98,7 +98,7 @@ class TextRecognition(Closing):
         if high_performance:
             mode = "high-performance mode, which tries engines and precisions by itself"
             _warn_of_idle_options(given, mode, _PADDLES)
-            from ocrhpi.display.live import watching  # noqa: PLC0415 - normal mode does without
+            from ocrhpi.report.live import watching  # noqa: PLC0415 - normal mode does without
 
             configured = _hpi_config(hpi_config, given)
             with watching() as on_progress:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocrhpi._version import __version__
 from ocrhpi.backends.device import parse_device
+from ocrhpi.config.objective import Objective
 from ocrhpi.errors import OptionError, TuningError
 from ocrhpi.export.exporter import EXPORTER_VERSION
 from ocrhpi.machine import describe_machine, load_average
@@ -31,14 +32,13 @@ from ocrhpi.tuning.calibration import calibration_digest, load_calibration
 from ocrhpi.tuning.candidates import default_device, list_candidates
 from ocrhpi.tuning.choose import choose
 from ocrhpi.tuning.key import differences, key_of
-from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.progress import QUICK, THOROUGH, Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.config.hpi_config import HpiConfig
     from ocrhpi.model import Model
     from ocrhpi.tuning.candidates import Grid
     from ocrhpi.tuning.progress import OnProgress

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from ocrhpi.backends.registry import backend_specs
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
+from ocrhpi.config.objective import Goal
 from ocrhpi.machine import _TELLING_FLAGS
 from ocrhpi.options import parse_options
-from ocrhpi.tuning.objective import Goal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

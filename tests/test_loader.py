@@ -10,7 +10,7 @@ import pytest
 
 from ocrhpi import assembly, load_predictor
 from ocrhpi.assembly import open_reader
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.errors import BackendClosed, BackendError, OptionError, UnknownBackend
 from ocrhpi.export.exporter import GraphForm, write_export
 from ocrhpi.model import load_model

@@ -7,7 +7,7 @@ from typing import Any
 
 from ocrhpi.backends.gpu import gpu_reason
 from ocrhpi.backends.registry import availability, backend_specs
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 
 __all__ = ["EAGER", "GRAPHS", "Way", "reason_against", "ways_of"]
 

@@ -22,7 +22,7 @@ from benchmarks.peers.stream import Stream
 from benchmarks.peers.systems import System, choose_systems
 from benchmarks.peers.trials import MEASURES, Plan, Trials
 from ocrhpi.machine import usable_cores
-from ocrhpi.tuning.stream import LineStream
+from ocrhpi.measuring.stream import LineStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.peers.records import Record
-from ocrhpi.tuning.statistic import Ratio, paired_ratio
+from ocrhpi.measuring.statistic import Ratio, paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.peers.comparison import FIRST_PASS, STREAM, THROUGHPUT, Demand, best, compare
-from ocrhpi.tuning.statistic import paired_ratio
+from ocrhpi.measuring.statistic import paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from ocrhpi.tuning.stream import LineStream
+    from ocrhpi.measuring.stream import LineStream
     from ocrhpi.values import InputSpec
 
 

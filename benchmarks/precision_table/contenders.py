@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocrhpi.candidate import Candidate, Verified
+from ocrhpi.config.candidate import Candidate, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.config.candidate import ExecutionPlan
 
 __all__ = ["FULL", "NORMAL", "VERIFIED", "Contender", "contenders", "verified"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ocrhpi.backends.tf32 import TF32_VARIABLE
+from ocrhpi.backends.device import TF32_VARIABLE
 from ocrhpi.forks import RenewedLock, in_children
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from ocrhpi.backends.ort.running import GraphRunner, SessionRunner
 from ocrhpi.backends.ort.sessions import Request, open_session
 from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, ModelFormatError
-from ocrhpi.graph_facts import read_onnx_metadata
+from ocrhpi.model.graph_facts import read_onnx_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,8 +17,8 @@ from ocrhpi.backends.registry import BackendSpec, GpuWay
 from ocrhpi.engines.openvino_ import PRECISIONS, cpu_properties
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable
 from ocrhpi.forks import OncePerProcess, before_forks
-from ocrhpi.graph_facts import read_onnx_metadata
 from ocrhpi.machine import usable_cores
+from ocrhpi.model.graph_facts import read_onnx_metadata
 from ocrhpi.options import Options, PathText, Threads
 
 if TYPE_CHECKING:

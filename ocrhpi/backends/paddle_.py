@@ -11,14 +11,13 @@ import numpy as np
 from pydantic import Field
 
 from ocrhpi.backends.base import Backend, Effective
-from ocrhpi.backends.device import Device
+from ocrhpi.backends.device import Device, forbid_tf32
 from ocrhpi.backends.gpu import gpu_reason
 from ocrhpi.backends.registry import BackendSpec, GpuWay
-from ocrhpi.backends.tf32 import forbid_tf32
 from ocrhpi.errors import BackendMismatch, BackendUnavailable, ModelFormatError, ModelNotFound, OptionError
 from ocrhpi.machine import usable_cores
+from ocrhpi.model.parameters import check_parameters
 from ocrhpi.options import Options, Threads
-from ocrhpi.parameters import check_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +35,7 @@ SPEC = BackendSpec(
     threads_option="threads",
     runs_paddle=True,
     by_cuda=True,
-    # In a value of `run_mode` PaddleX says both precision and engine: see `ocrhpi.paddlex_options`.
+    # In a value of `run_mode` PaddleX says both precision and engine: see `ocrhpi.config.paddlex_options`.
     paddlex_names={
         "run_mode": "onednn",
         "cpu_threads": "threads",

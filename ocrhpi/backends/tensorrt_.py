@@ -20,7 +20,7 @@ from ocrhpi.backends.trt.precisions import inspect_precisions, verify_precision
 from ocrhpi.backends.trt.request import EnginePlan, place, plan_profiles
 from ocrhpi.backends.trt.session import Session
 from ocrhpi.errors import BackendMismatch, BackendUnavailable, BatchError
-from ocrhpi.graph_facts import read_onnx_metadata
+from ocrhpi.model.graph_facts import read_onnx_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ From files to files, as ``ocrhpi batch`` does, step by step; `run` has it in one
 1. `sources`    a folder, a manifest, Parquet files -> shards: rows that are read and written together
 2. `store`      the folder of results: which shards are there (`plan`), one file each (`formats`), whole or not at all
 3. `pool`       what reads shards: processes of this machine (`worker` is their end), or a cluster's
-                actors (`ocrhpi.integrations.ray_pool`); their warnings are relayed
+                actors (`ocrhpi.integrations.ray_cluster`); their warnings are relayed
 """
 
 from __future__ import annotations

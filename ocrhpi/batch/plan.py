@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from ocrhpi.batch.shards import Shard
     from ocrhpi.batch.sources import Source
+    from ocrhpi.config.reading_options import ReadingOptions
     from ocrhpi.model import Model
-    from ocrhpi.reading_options import ReadingOptions
 
 _NORMAL_MODE = "as normal mode"
 

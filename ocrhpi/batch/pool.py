@@ -1,6 +1,6 @@
 """Step 3: what reads shards, as a contract, and processes of this machine that keep it.
 
-One that dies is replaced, and nothing is lost. The actors of a cluster are `ocrhpi.integrations.ray_pool`.
+One that dies is replaced, and nothing is lost. The actors of a cluster are `ocrhpi.integrations.ray_cluster`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from ocrhpi.batch.reading import Cell
-    from ocrhpi.reading_options import ReadingOptions
+    from ocrhpi.config.reading_options import ReadingOptions
 
 USUAL_CPUS = 4
 """CPUs of a worker where nobody says: an engine gains little from more threads at one batch of lines."""

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ocrhpi.batch.formats import cells_of, with_readings
 from ocrhpi.batch.reading import read_cells
 from ocrhpi.batch.tunings import shared_predictor
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.loader import batch_size_of
-from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from ocrhpi.batch.reading import Reading
-    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.config.hpi_config import HpiConfig
     from ocrhpi.tuning.cache import Tuning
 
 TableT = TypeVar("TableT")
@@ -36,11 +36,11 @@ class LineRecognizer:
         model_dir: Directory of an exported model, or a bare ONNX file; must be there on every machine.
         image_column: Column of encoded images (bytes), decoded images (arrays, BGR), paths or URLs; one line each.
         use_hpip: High-performance mode, which measures once per machine; else normal mode.
-        hpi_config: See `ocrhpi.hpi_config.HpiConfig`; a file is read here and now.
+        hpi_config: See `ocrhpi.config.hpi_config.HpiConfig`; a file is read here and now.
         device: ``cpu``, ``gpu`` or ``gpu:INDEX``; None lets the mode choose.
         threads: CPU threads of the engine: the share of the machine that this process has; None takes all.
         batch_size: Most lines in one call of the engine; None takes what was measured and, where nothing was, 8.
-        **others: Other attributes of `ocrhpi.reading_options.ReadingOptions`, such as ``character_dict_path``.
+        **others: Other attributes of `ocrhpi.config.reading_options.ReadingOptions`, such as ``character_dict_path``.
         winners: What was measured on machines of other kinds, see `ocrhpi.batch.tunings`.
 
     Raises:

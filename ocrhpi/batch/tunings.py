@@ -21,8 +21,8 @@ from ocrhpi.tuning.cache import find, save
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ocrhpi.config.reading_options import ReadingOptions
     from ocrhpi.predictor import Predictor
-    from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.progress import OnProgress

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ocrhpi.batch.reading import read_cells
 from ocrhpi.batch.tunings import shared_predictor
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.loader import batch_size_of
-from ocrhpi.reading_options import reading_options
 from ocrhpi.workers.commands import serve_commands
 
 if TYPE_CHECKING:

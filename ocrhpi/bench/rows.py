@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from ocrhpi.candidate import ExecutionPlan
+from ocrhpi.config.candidate import ExecutionPlan
 from ocrhpi.options import Options
 from ocrhpi.tuning.cache import Tuning
 from ocrhpi.tuning.rows import GateResult, Passing
@@ -14,14 +14,16 @@ from ocrhpi.tuning.rows import GateResult, Passing
 Mode: TypeAlias = Literal["plain", "onednn", "gpu", "onnx", "high-performance"]
 """``plain``: Paddle FP32 on the CPU without oneDNN, as in the published tables. ``onednn``: the same with oneDNN, as
 PaddleOCR 3.x runs by default. ``gpu``: Paddle FP32 on a GPU. ``onnx``: normal mode of a model that is ONNX alone, see
-`ocrhpi.normal_mode`. ``high-performance``: the winner of a tuning."""
+`ocrhpi.config.normal_mode`. ``high-performance``: the winner of a tuning."""
+
+HIGH_PERFORMANCE: Mode = "high-performance"
 
 MODES: dict[Mode, str] = {
     "plain": "Paddle, plain",
     "onednn": "Paddle + oneDNN",
     "gpu": "Paddle, GPU",
     "onnx": "ONNX Runtime",
-    "high-performance": "high-performance",
+    HIGH_PERFORMANCE: "high-performance",
 }
 
 Weights: TypeAlias = Literal["official", "reference", "own"]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ocrhpi._version import __version__
 from ocrhpi.bench.rows import BenchRow, ModeResult
-from ocrhpi.candidate import Candidate
 from ocrhpi.catalog import locate, official_model, official_models
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.errors import OcrhpiError, UnknownModel
 from ocrhpi.files import temporary_folder, told_as_output, write_atomically
 from ocrhpi.machine import describe_machine, load_average
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ocrhpi.bench.rows import Accuracy, Mode, Weights
-    from ocrhpi.candidate import ExecutionPlan
-    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.config.candidate import ExecutionPlan
+    from ocrhpi.config.hpi_config import HpiConfig
     from ocrhpi.model import Model
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.cache import Tuning

@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocrhpi.bundle.notes import extras_of
 from ocrhpi.bundle.runner import DISTRIBUTION, write_runner
+from ocrhpi.bundle.write import extras_of
 from ocrhpi.errors import BackendUnavailable, DownloadError, OptionError
 from ocrhpi.files import sha256_of, told_as_output, write_atomically
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from ocrhpi.assembly import open_reader
 from ocrhpi.cache import keep
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.files import write_atomically
-from ocrhpi.graph_facts import read_graph_facts
 from ocrhpi.model import ONNX_NAME, Model, ModelFiles
+from ocrhpi.model.graph_facts import read_graph_facts
 from ocrhpi.values import LineImage
 
 if TYPE_CHECKING:

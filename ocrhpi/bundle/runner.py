@@ -31,7 +31,7 @@ _MODULES = (
     *("closing.py", "data_files.py", "errors.py", "machine.py", "output.py", "values.py"),
     *("backends/__init__.py", "backends/onnx_io.py"),
     *("engines/__init__.py", "engines/onnxruntime_.py", "engines/openvino_.py"),
-    *(f"recognition/{name}.py" for name in ("__init__", "batching", "bidi", "ctc", "decoding", "geometry", "headers")),
+    *(f"recognition/{name}.py" for name in ("__init__", "batching", "ctc", "decoding", "geometry", "headers")),
 )
 _REQUIRES_PYTHON = ">=3.10"
 _SUMMARY = "Reads text lines with edge bundles of ocrhpi; not to be installed beside ocrhpi, which contains it"

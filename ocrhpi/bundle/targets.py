@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.errors import OptionError, nearest
 from ocrhpi.options import Options
 from ocrhpi.values import Head
@@ -31,7 +31,7 @@ class Target:
         small: Whether the small runner reads it; if not, the whole of ocrhpi is needed there.
         stand_in: The backend that makes the graph and reads the expected texts here, where it is not the engine's.
         buckets: Widths in pixels that lines are padded up to, for an engine that wants a few fixed shapes.
-        pixels: Whether the graph normalises, see `ocrhpi.candidate.Candidate`.
+        pixels: Whether the graph normalises, see `ocrhpi.config.candidate.Candidate`.
         batch_size: Lines of base width that make one batch, where nobody says.
     """
 

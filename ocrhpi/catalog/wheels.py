@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from ocrhpi.catalog.manifest import CONFIG, ONNX, PARAMETERS
 from ocrhpi.catalog.responses import FileAbsent, SourceFailed
 from ocrhpi.catalog.transfer import DeliveredFile
-from ocrhpi.graph_facts import read_onnx_metadata
+from ocrhpi.model.graph_facts import read_onnx_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

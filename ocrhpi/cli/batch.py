@@ -17,12 +17,12 @@ from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import open_store
 from ocrhpi.batch.tunings import device_of, measure_winner
 from ocrhpi.cli.options import model_facts, option, source_of, switch
-from ocrhpi.display.live import watching
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import OcrhpiError, OptionError
 from ocrhpi.loader import find_model
 from ocrhpi.machine import usable_cores
 from ocrhpi.output import say
-from ocrhpi.reading_options import reading_options
+from ocrhpi.report.live import watching
 from ocrhpi.text_recognition import DEFAULT_MODEL_NAME
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ocrhpi.batch.pool import Pool
     from ocrhpi.batch.sources import Source
     from ocrhpi.batch.store import Store
-    from ocrhpi.reading_options import ReadingOptions
+    from ocrhpi.config.reading_options import ReadingOptions
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _PROGRESS_DELAY_S = 2.0  # short runs show no bar
@@ -119,8 +119,7 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
 def _pool(engine: str, options: ReadingOptions, workers: int | None, cpus: int | None, address: str | None) -> Pool:
     """Measure if need be, and start the workers."""
     if engine == "ray":
-        from ocrhpi.integrations.ray_cluster import connect  # noqa: PLC0415 - behind an extra
-        from ocrhpi.integrations.ray_pool import RayPool  # noqa: PLC0415 - likewise
+        from ocrhpi.integrations.ray_cluster import RayPool, connect  # noqa: PLC0415 - an optional extra
 
         connect(address)
         if options.is_measured:

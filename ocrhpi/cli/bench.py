@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from ocrhpi.bench.run import bench_all, find_jobs
-from ocrhpi.display.formatting import percent
-from ocrhpi.display.live import watching
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.errors import OptionError
 from ocrhpi.evaluation.evaluate import Metric, evaluate, load_dataset
-from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import load_high_performance
 from ocrhpi.output import say
+from ocrhpi.report.formatting import percent
+from ocrhpi.report.live import watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ocrhpi.bench.rows import Accuracy, BenchRow
-    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.config.hpi_config import HpiConfig
 
 
 @click.command(

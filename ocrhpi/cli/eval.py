@@ -8,38 +8,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 from tqdm import tqdm
 
 from ocrhpi.backends.registry import backend_specs
+from ocrhpi.bench.rows import HIGH_PERFORMANCE
 from ocrhpi.cli.options import model_facts, option, source_of
-from ocrhpi.display.formatting import percent, plain, print_view
-from ocrhpi.display.live import watching
+from ocrhpi.config.normal_mode import normal_mode
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import OptionError, nearest
-from ocrhpi.evaluation.evaluate import Metric, load_dataset, unwritable
-from ocrhpi.evaluation.report import Report, evaluate_backend
+from ocrhpi.evaluation.evaluate import Evaluations, Metric, evaluate_backend, load_dataset, unwritable
 from ocrhpi.files import write_atomically
 from ocrhpi.loader import find_model, open_predictor
-from ocrhpi.normal_mode import normal_mode
 from ocrhpi.output import say, say_json
-from ocrhpi.reading_options import reading_options
+from ocrhpi.report.evaluation import evaluation_json, evaluation_tsv, evaluation_view
+from ocrhpi.report.formatting import print_view
+from ocrhpi.report.live import watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rich.console import RenderableType
-
-    from ocrhpi.evaluation.report import BackendRow, Opener
+    from ocrhpi.config.reading_options import ReadingOptions
+    from ocrhpi.evaluation.evaluate import Opener
     from ocrhpi.model import ModelSource
     from ocrhpi.predictor import Predictor
-    from ocrhpi.reading_options import ReadingOptions
 
-HIGH_PERFORMANCE = "high-performance"
 _PROGRESS_DELAY_S = 2.0  # short runs show no bar
-_SHOWN_DIFFERENCES = 20
-_SHOWN_CHARACTERS = 40
 
 
 @click.command(
@@ -113,16 +106,16 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
         opener = _opener(name, found.source, device, hpi_config)
         with _progress(name, len(dataset.labels)) as advance:
             rows.append(evaluate_backend(name, opener, dataset, metric, batch_size=batch_size, advance=advance))
-    report = Report(found.name, str(found.path), dataset, metric, beyond, tuple(rows))
-    for line in report.unreadable:
+    found_out = Evaluations(found.name, str(found.path), dataset, metric, beyond, tuple(rows))
+    for line in found_out.unreadable:
         say(line.error, err=True)
     if as_json:
-        say_json(report.as_json(), indent=2)
+        say_json(evaluation_json(found_out), indent=2)
     else:
-        print_view(_view(report))
+        print_view(evaluation_view(found_out))
     faults = [row.reason for row in rows if row.evaluation is None]
     if differences is not None:
-        faults += _written(report, differences)
+        faults += _written(found_out, differences)
     if faults:
         raise click.ClickException("; ".join(faults))
 
@@ -157,61 +150,10 @@ def _progress(name: str, total: int) -> Iterator[Callable[[], object]]:
         yield bar.update
 
 
-def _written(report: Report, file: Path) -> list[str]:
+def _written(found_out: Evaluations, file: Path) -> list[str]:
     """Write the differences; return why that failed."""
     try:
-        write_atomically(file, report.as_tsv())
+        write_atomically(file, evaluation_tsv(found_out))
     except OSError as error:
         return [f"{file} could not be written ({error.strerror}); give a file in a folder that exists"]
     return []
-
-
-def _view(report: Report) -> RenderableType:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("backend")
-    for title in ("accuracy", "norm. edit distance", "correct", "wrong", "unreadable"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for row in report.rows:
-        table.add_row(row.backend, *_figures(row))
-    title = f"{report.model} on {len(report.dataset.labels)} lines of {report.dataset.name}"
-    return Group(Text(plain(title), style="bold"), table, *_notes(report), *_differing(report.rows))
-
-
-def _figures(row: BackendRow) -> tuple[str, ...]:
-    found = row.evaluation
-    if found is None:
-        return ("failed",)
-    unreadable = len(found.unreadable)
-    wrong = found.lines - found.correct - unreadable
-    figures = (found.correct, wrong, unreadable)
-    return (percent(found.accuracy), f"{found.norm_edit_distance:.4f}", *map(str, figures))
-
-
-def _notes(report: Report) -> Iterator[RenderableType]:
-    for row in report.rows:
-        if row.backend == HIGH_PERFORMANCE and row.effective is not None:
-            yield Text(
-                f"{HIGH_PERFORMANCE} runs {row.effective['backend']} in {row.effective['precision']}", style="dim"
-            )
-    beyond = report.unwritable
-    if beyond.lines:
-        shown = " ".join(beyond.characters[:_SHOWN_CHARACTERS])
-        more = " ..." if len(beyond.characters) > _SHOWN_CHARACTERS else ""
-        said = f"{beyond.lines} lines hold characters that the model's vocabulary cannot write: {plain(shown)}{more}"
-        yield Text(said, style="yellow")
-
-
-def _differing(rows: Sequence[BackendRow]) -> Iterator[RenderableType]:
-    for row in rows:
-        lines = [one for one in row.evaluation.differences if not one.error] if row.evaluation else []
-        if not lines:
-            continue
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-        for title in (f"{row.backend}: line", "expected", "read"):
-            table.add_column(title, overflow="fold")
-        for one in lines[:_SHOWN_DIFFERENCES]:
-            table.add_row(*map(Text, (plain(one.path), repr(one.expected), repr(one.read))))
-        yield Text()
-        yield table
-        if len(lines) > _SHOWN_DIFFERENCES:
-            yield Text(f"... and {len(lines) - _SHOWN_DIFFERENCES} more; --differences FILE writes all", style="dim")

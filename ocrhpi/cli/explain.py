@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ocrhpi.display.formatting import print_view
-from ocrhpi.display.table import tuning_evidence, tuning_json
 from ocrhpi.output import say_json
+from ocrhpi.report.formatting import print_view
+from ocrhpi.report.tuning_table import tuning_evidence, tuning_json
 from ocrhpi.tuning.cache import read_tuning
 
 

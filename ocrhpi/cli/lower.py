@@ -11,10 +11,10 @@ from rich.text import Text
 from tqdm import tqdm
 
 from ocrhpi.cli.options import model_facts, source_of
-from ocrhpi.display.formatting import percent, plain, print_view
 from ocrhpi.loader import find_model
 from ocrhpi.quantization.lower import make_plan
 from ocrhpi.quantization.plan import LOWERED, cache_path
+from ocrhpi.report.formatting import percent, plain, print_view
 from ocrhpi.tuning.calibration import load_calibration
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ocrhpi.cli.options import model_facts, option, source_of, switch
-from ocrhpi.display.live import watching
 from ocrhpi.errors import OptionError
 from ocrhpi.options import parse_options
 from ocrhpi.output import say
+from ocrhpi.report.live import watching
 from ocrhpi.serving.options import ServingOptions, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ocrhpi.reading_options import ReadingOptions
+    from ocrhpi.config.reading_options import ReadingOptions
 
 _DEFAULTS = ServingOptions()
 
@@ -88,7 +88,7 @@ def command(  # noqa: D103, PLR0913 - click documents it; one parameter an optio
     if engine == "local" and (replicas, address) != (None, None):
         raise OptionError("replicas", "replicas and address are for --engine ray; leave them out, or add that")
     require("ray" if engine == "ray" else "serve")
-    from ocrhpi.reading_options import reading_options  # noqa: PLC0415 - loads what --help does without
+    from ocrhpi.config.reading_options import reading_options  # noqa: PLC0415 - loads what --help does without
 
     source = source_of(model, others)
     options = parse_options(ServingOptions, {name: value for name, value in others.items() if value is not None})

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ocrhpi.cli.options import model_facts, option, source_of
-from ocrhpi.display.formatting import print_view
-from ocrhpi.display.live import watching
-from ocrhpi.display.table import tuning_json, tuning_table
+from ocrhpi.config.hpi_config import read_hpi_config
+from ocrhpi.config.objective import Goal
 from ocrhpi.errors import OutputError
-from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import find_model
 from ocrhpi.output import say, say_json
+from ocrhpi.report.formatting import print_view
+from ocrhpi.report.live import watching
+from ocrhpi.report.tuning_table import tuning_json, tuning_table
 from ocrhpi.tuner import find_or_tune, plan
 from ocrhpi.tuning.cache import write_tuning
-from ocrhpi.tuning.objective import Goal
 
 if TYPE_CHECKING:
     from ocrhpi.tuner import Plan

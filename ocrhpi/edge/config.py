@@ -201,7 +201,7 @@ class BundleConfig:
         space: Whether a space follows the vocabulary; of bundles that do not say, it does.
         artifact: The file that the engine loads.
         engine: The engine, a backend of ocrhpi.
-        precision: Precision of the arithmetic, as `ocrhpi.candidate.Candidate.precision` names it.
+        precision: Precision of the arithmetic, as `ocrhpi.config.candidate.Candidate.precision` names it.
         batching: ``masked`` if the graph takes the width of each line, else ``exact``, see `ocrhpi.values.Batching`.
         width_step: Widths are rounded up to a multiple of this many pixels, in ``masked``.
         batch_size: Lines of base width that make one batch; of wider lines fewer share it.

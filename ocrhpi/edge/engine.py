@@ -1,30 +1,29 @@
-"""The contract of the small engines: a graph that ocrhpi exported, on one CPU."""
+"""A graph that ocrhpi exported, on one CPU: ONNX Runtime, with little memory, or OpenVINO, with one stream."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ocrhpi.errors import BackendError, BackendUnavailable, BundleError, OcrhpiError
+from ocrhpi.backends.onnx_io import GraphInterface
+from ocrhpi.engines.onnxruntime_ import OnnxRuntimeGraph
+from ocrhpi.engines.openvino_ import PRECISIONS, FailedBefore, OpenVinoGraph
+from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, BundleError, OcrhpiError
 from ocrhpi.values import Emissions
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Collection, Sequence
 
     import numpy.typing as npt
 
-    from ocrhpi.backends.onnx_io import GraphInterface
     from ocrhpi.edge.bundle import Artifact
     from ocrhpi.values import Probabilities, Tensor, Widths
 
-ENGINES = {
-    "onnxruntime": "ocrhpi.edge.onnxruntime_:OnnxRuntimeEngine",
-    "openvino": "ocrhpi.edge.openvino_:OpenVinoEngine",
-}
-"""Name of the engine -> its class."""
+
+_CACHE_MASKED, _CACHE_PLAIN = 2000, 1000  # docs/decisions/0006-openvino-memory.md
 
 
 class EdgeEngine(ABC):
@@ -112,14 +111,62 @@ class EdgeEngine(ABC):
         return BundleError(self._artifact_name, "vocabulary", problem)
 
 
+class OnnxRuntimeEngine(EdgeEngine):
+    """ONNX Runtime with the CPU execution provider. The precision is that of the graph."""
+
+    name = "onnxruntime"
+
+    def _open(self, artifact: Artifact, precision: str) -> None:  # noqa: ARG002 - the graph's
+        # An arena would keep what the widest line needed.
+        self._graph = OnnxRuntimeGraph(artifact.data or Path(str(artifact.path)), self.threads, arena=False)
+        self.version = self._graph.version
+        inputs, outputs = ([{name} for name in names] for names in (self._graph.inputs, self._graph.outputs))
+        self.interface = GraphInterface.read(Path(artifact.name), inputs, outputs)
+
+    def _run(self, inputs: tuple[npt.NDArray[Any], ...]) -> list[npt.NDArray[Any]]:
+        return self._graph.run(inputs)
+
+
+class OpenVinoEngine(EdgeEngine):
+    """OpenVINO with one stream on the CPU."""
+
+    name = "openvino"
+
+    def _open(self, artifact: Artifact, precision: str) -> None:
+        if precision not in PRECISIONS:
+            raise BackendMismatch(self.name, f"precision {precision}", f"this runner knows {', '.join(PRECISIONS)}")
+        source = artifact.data or Path(str(artifact.path))
+        self._graph = OpenVinoGraph(source, self.threads, precision, cache=_primitives)
+        self.interface = GraphInterface.read(Path(artifact.name), self._graph.inputs, self._graph.outputs)
+        got = self._graph.precision
+        if got != PRECISIONS[precision]:
+            raise BackendMismatch(self.name, f"precision {precision}", f"OpenVINO would run {got} on this CPU")
+        self.version = self._graph.version
+
+    def _run(self, inputs: tuple[npt.NDArray[Any], ...]) -> list[npt.NDArray[Any]]:
+        # The outputs stay in the engine's memory until the next call; emissions are made of them before that.
+        try:
+            return self._graph.run(inputs, share=True)
+        except FailedBefore:
+            raise BackendError(
+                self.name, "it failed at an earlier batch and cannot go on; open the bundle anew"
+            ) from None
+
+
+def _primitives(inputs: Sequence[Collection[str]]) -> int:
+    return _CACHE_MASKED if any("widths" in names for names in inputs) else _CACHE_PLAIN
+
+
+ENGINES: dict[str, type[EdgeEngine]] = {one.name: one for one in (OnnxRuntimeEngine, OpenVinoEngine)}
+"""Name of the engine -> its class."""
+
+
 def open_engine(name: str, artifact: Artifact, classes: int, precision: str, threads: int) -> EdgeEngine:
     """Open the engine ``name``; arguments and errors are those of `EdgeEngine`."""
     if name not in ENGINES:
         problem = f"the engine {name!r} is none of {', '.join(ENGINES)}; a newer runner may know it"
         raise BundleError(artifact.name, "engine", problem)
-    module, _, attribute = ENGINES[name].partition(":")
-    engine: EdgeEngine = getattr(importlib.import_module(module), attribute)(artifact, classes, precision, threads)
-    return engine
+    return ENGINES[name](artifact, classes, precision, threads)
 
 
 def return_freed_memory() -> None:

@@ -14,8 +14,7 @@ from ocrhpi.edge.images import read_image, to_tensor
 from ocrhpi.errors import BackendClosed, BackendUnavailable, BundleError, OptionError
 from ocrhpi.machine import usable_cores
 from ocrhpi.recognition.batching import plan_batches, width_ladder
-from ocrhpi.recognition.bidi import to_reading_order
-from ocrhpi.recognition.ctc import CtcDecoder
+from ocrhpi.recognition.ctc import CtcDecoder, to_reading_order
 from ocrhpi.recognition.geometry import line_geometry
 
 if TYPE_CHECKING:

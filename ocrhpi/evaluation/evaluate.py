@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import string
+import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ocrhpi.bench.rows import Accuracy
-from ocrhpi.errors import OptionError, UnreadableInput
+from ocrhpi.errors import OcrhpiError, OptionError, UnreadableInput
 from ocrhpi.reading.stream import lines_ahead, read_stream
 from ocrhpi.recognition.inputs import read_lines
 from ocrhpi.recognition.labels import find_image, read_labels
@@ -262,3 +263,81 @@ def _counted(dataset: Dataset, metric: Metric, texts: dict[int, str], faults: di
         norm_edit_distance=metric.norm_edit_distance(distances, lines),
         differences=tuple(differences),
     )
+
+
+Opener: TypeAlias = "Callable[[], Predictor]"
+"""Loads a backend; what it returns is closed by its taker."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendRow:
+    """One backend: what it gave, or why it gave nothing.
+
+    Attributes:
+        backend: Its name, as it was asked for.
+        seconds: Wall time of loading and reading.
+        effective: What really ran, `ocrhpi.backends.base.Effective` as a dict.
+        evaluation: How it read.
+        reason: Why there is no evaluation; empty if there is one.
+    """
+
+    backend: str
+    seconds: float
+    effective: dict[str, Any] | None = None
+    evaluation: Evaluation | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluations:
+    """What was found out about one model.
+
+    Attributes:
+        model: Its name.
+        path: Its directory or file.
+        dataset: What was read.
+        metric: How texts were compared.
+        unwritable: Texts of the dataset that the model cannot write.
+        rows: One for each backend.
+    """
+
+    model: str
+    path: str
+    dataset: Dataset
+    metric: Metric
+    unwritable: Unwritable
+    rows: tuple[BackendRow, ...]
+
+    @property
+    def unreadable(self) -> tuple[Difference, ...]:
+        """The lines whose image could not be read; which those are does not depend on the backend."""
+        return next((row.evaluation.unreadable for row in self.rows if row.evaluation), ())
+
+
+def evaluate_backend(
+    name: str,
+    opener: Opener,
+    dataset: Dataset,
+    metric: Metric,
+    *,
+    batch_size: int | None = None,
+    advance: Callable[[], object] = lambda: None,
+) -> BackendRow:
+    """Load a backend, read ``dataset`` with it and close it; a failure is a row with its reason.
+
+    Args:
+        name: The backend.
+        opener: Loads it.
+        dataset: The lines.
+        metric: How texts are compared.
+        batch_size: As for `evaluate`.
+        advance: Is called once for each line.
+    """
+    start = time.monotonic()
+    try:
+        with opener() as predictor:
+            evaluation = evaluate(predictor, dataset, metric, batch_size=batch_size, advance=advance)
+            effective = asdict(predictor.effective)
+    except OcrhpiError as error:
+        return BackendRow(name, time.monotonic() - start, reason=str(error))
+    return BackendRow(name, time.monotonic() - start, effective, evaluation)

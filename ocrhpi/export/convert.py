@@ -9,24 +9,63 @@ the running interpreter; neither may happen to the caller's process.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrhpi.backends.guest import as_it_was
 from ocrhpi.cache import keep, kept
-from ocrhpi.errors import ExportError, ModelNotFound
+from ocrhpi.errors import BackendUnavailable, ExportError, ModelNotFound
 from ocrhpi.export.isolated import ApartFailed, run_apart
-from ocrhpi.export.packages import CONVERTER_MODULES, require_modules
 from ocrhpi.export.passes import mend_scalar_concats
 from ocrhpi.files import replacing, scratch_file, sha256_of
-from ocrhpi.graph_facts import read_graph_facts
-from ocrhpi.parameters import check_parameters
+from ocrhpi.model.graph_facts import read_graph_facts
+from ocrhpi.model.parameters import check_parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from onnx import ModelProto
 
     from ocrhpi.model import Model, ModelFiles
+
+EXPORT_MODULES = ("onnx", "onnxslim", "onnxruntime")
+"""What every export needs."""
+
+CONVERTER_MODULES = ("paddle", "paddle2onnx")
+"""What the conversion of Paddle files needs besides."""
+
+
+def missing_modules(modules: Sequence[str]) -> list[str]:
+    """Return those that are not installed."""
+    return [module for module in modules if importlib.util.find_spec(module) is None]
+
+
+def require_modules(modules: Sequence[str], purpose: str) -> None:
+    """Refuse to go on where one is missing.
+
+    Args:
+        modules: Names of modules.
+        purpose: What needs them.
+
+    Raises:
+        BackendUnavailable: Some are not installed.
+    """
+    missing = missing_modules(modules)
+    if missing:
+        raise BackendUnavailable("export", f"{purpose} needs {', '.join(missing)}, not installed", _install_line())
+
+
+def _install_line() -> str:
+    """Return the command that brings the packages and leaves alone what is there.
+
+    The extra ``export`` would put ``onnxruntime`` over an installed ``onnxruntime-gpu``, which is the same module.
+    """
+    engines = {"onnxruntime": "onnxruntime", "paddle": "paddle"}
+    extras = ["convert", *(extra for module, extra in engines.items() if missing_modules([module]))]
+    return f"pip install 'ocrhpi[{','.join(extras)}]'"
+
 
 OPSET = 17
 """First opset with LayerNormalization as one node; HardSwish needs 14."""

@@ -12,12 +12,11 @@ from ocrhpi.backends.guest import as_it_was
 from ocrhpi.backends.registry import create_backend
 from ocrhpi.cache import keep, kept
 from ocrhpi.errors import ExportError, ModelNotFound, OcrhpiError, OutputError
-from ocrhpi.export.convert import convert_paddle
+from ocrhpi.export.convert import CONVERTER_MODULES, EXPORT_MODULES, convert_paddle, missing_modules, require_modules
 from ocrhpi.export.fp16 import emulate_half, to_half
 from ocrhpi.export.heads import add_head, take_pixels
 from ocrhpi.export.isolated import telling_line
 from ocrhpi.export.masking import mask_widths
-from ocrhpi.export.packages import CONVERTER_MODULES, EXPORT_MODULES, missing_modules, require_modules
 from ocrhpi.export.passes import mend_scalar_concats, name_interface, set_metadata, simplify
 from ocrhpi.export.verification import read_reference, verify_equal, verify_half
 from ocrhpi.files import replacing, scratch_file, told_as_output

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ocrhpi.backends.guest import as_it_was
-from ocrhpi.graph_facts import DIRECTION_KEY, EXPORTER_KEY, INPUT_KEY, NAME_KEY, SPACE_KEY, VOCABULARY_KEY
+from ocrhpi.model.graph_facts import DIRECTION_KEY, EXPORTER_KEY, INPUT_KEY, NAME_KEY, SPACE_KEY, VOCABULARY_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.batch.recognizer import LineRecognizer
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.integrations.ray_cluster import import_ray, live_nodes, share_out, winners_of
-from ocrhpi.reading_options import reading_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ray.data import Dataset
 
-    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.config.hpi_config import HpiConfig
 
 _BLOCK_ROWS = 1024
 
@@ -49,14 +49,15 @@ def recognize(  # noqa: PLR0913 - one parameter an option
             sees.
         num_actors: How many actors read; None: as many as the cluster has room for.
         use_hpip: High-performance mode; else normal mode.
-        hpi_config: See `ocrhpi.hpi_config.HpiConfig`. A YAML file is read here; paths in it are those of the nodes.
+        hpi_config: See `ocrhpi.config.hpi_config.HpiConfig`. A YAML file is read here; paths in it are those of the
+            nodes.
         cpus_per_actor: Threads of each actor's engine; None: an equal share of the cluster, at most 4 without
             ``num_actors``.
         gpus_per_actor: GPUs of each actor; its engine then runs on the first of them.
         batch_size: Most lines in one call of the engine; None takes what was measured and, where nothing was, 8.
         block_rows: Rows that an actor reads at once; among them lines of like width are put together. Pixels are
             decoded a few dozen mebibytes at a time, however many rows there are.
-        **others: Other attributes of `ocrhpi.reading_options.ReadingOptions`, such as ``character_dict_path``.
+        **others: Other attributes of `ocrhpi.config.reading_options.ReadingOptions`, such as ``character_dict_path``.
 
     Raises:
         OptionError: An option does not fit, or no node has room for such an actor.

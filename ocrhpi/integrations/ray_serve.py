@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from ocrhpi.reading_options import ReadingOptions
+    from ocrhpi.config.reading_options import ReadingOptions
 
 _NAME = "ocrhpi"
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from ocrhpi.data_files import read_json
 from ocrhpi.errors import ModelFormatError, ModelNotFound, OptionError
-from ocrhpi.graph_facts import (
+from ocrhpi.model.configuration import fit_classes, is_right_to_left, read_configuration, read_dictionary
+from ocrhpi.model.graph_facts import (
     DIRECTION_KEY,
     INPUT_KEY,
     NAME_KEY,
@@ -20,17 +21,15 @@ from ocrhpi.graph_facts import (
     read_onnx_metadata,
     split_vocabulary,
 )
-from ocrhpi.model.configuration import read_configuration
 from ocrhpi.model.loaded import Model, ModelFiles
 from ocrhpi.model.source import ModelSource
-from ocrhpi.model.vocabulary import fit_classes, is_right_to_left, read_dictionary
 from ocrhpi.values import InputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.graph_facts import GraphFacts
     from ocrhpi.model.configuration import Configuration
+    from ocrhpi.model.graph_facts import GraphFacts
 
 CONFIG_NAME = "inference.yml"
 PARAMETERS_NAME = "inference.pdiparams"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ocrhpi.files import sha256_of
 from ocrhpi.forks import in_children
-from ocrhpi.graph_facts import GraphFacts
+from ocrhpi.model.graph_facts import GraphFacts
 from ocrhpi.model.source import ModelSource, file_name
 
 if TYPE_CHECKING:

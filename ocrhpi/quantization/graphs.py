@@ -12,8 +12,8 @@ from ocrhpi.errors import ExportError
 from ocrhpi.export.exporter import EXPORTER_VERSION, export_model
 from ocrhpi.export.passes import FP32_TENSORS_KEY, fold_scales
 from ocrhpi.files import replacing
-from ocrhpi.graph_facts import PRECISION_KEY
 from ocrhpi.model import ModelFiles
+from ocrhpi.model.graph_facts import PRECISION_KEY
 from ocrhpi.quantization.plan import cache_path, find_plan
 from ocrhpi.quantization.quantize import MIN_OPSET, kept_tensors, opset_of, quantize
 from ocrhpi.quantization.statistics import read_statistics

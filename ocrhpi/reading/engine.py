@@ -17,8 +17,7 @@ from ocrhpi.errors import BackendClosed, BackendError
 from ocrhpi.forks import RenewedThreads, renew_in_children
 from ocrhpi.reading.base import Met, Shapes, SingleEngineReader
 from ocrhpi.recognition.batching import CALL_COST, DEVICE_CALL_COST, PlannedBatch, plan_batches, shapes_of
-from ocrhpi.recognition.bidi import to_reading_order
-from ocrhpi.recognition.ctc import CtcDecoder
+from ocrhpi.recognition.ctc import CtcDecoder, to_reading_order
 from ocrhpi.recognition.geometry import geometry_of, text_fraction, unpadded_geometry
 from ocrhpi.recognition.near_ties import text_margins
 from ocrhpi.recognition.tensors import to_pixels, to_tensor

@@ -1,8 +1,12 @@
-"""Step 6: emissions -> text and score, by greedy CTC decoding over the whole batch at once."""
+"""Step 6: emissions -> text and score, by greedy CTC decoding over the whole batch at once.
+
+And the reading order of right-to-left scripts, which PaddleOCR's networks emit as they stand in the image.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -125,3 +129,13 @@ def kept_steps(emissions: Emissions) -> npt.NDArray[np.bool_]:
     keep: npt.NDArray[np.bool_] = indices != BLANK
     keep[:, 1:] &= indices[:, 1:] != indices[:, :-1]
     return keep
+
+
+def to_reading_order(line: TextLine) -> TextLine:
+    """Turn the right-to-left runs of the text around, by the Unicode bidirectional algorithm (UAX #9), as PaddleX does.
+
+    Word boxes stay as they were read, from left to right.
+    """
+    from bidi import get_display  # noqa: PLC0415 - needed by a few models only
+
+    return replace(line, text=str(get_display(line.text)))

@@ -3,7 +3,7 @@
 In reading order:
 
 - ``files.py``: the rows of a directory -> the files of the report; `write_report` is the way in
-- ``summary.py``: what follows from a row: medians, speed-ups, what they prove, and how that is worded
+- ``bench_figures.py``: what follows from a row: medians, speed-ups, what they prove, and how that is worded
 - ``conditions.py``: on which machine, with which versions and threads, and how to measure it again
 - ``markdown.py``, ``data.py``, ``page.py``: Markdown; CSV and JSON; the HTML page, from ``templates/``
 - ``plot.py``: where the marks, ticks and names of the page's plot stand

@@ -1,8 +1,8 @@
 """Two runs of a benchmark: what got faster or slower, beyond noise.
 
 The runs share no rounds, so their times are not paired: the interval is that of the ratio of two medians, and both runs
-are resampled. What differs by less than `ocrhpi.tuning.choose.MARGIN` is no difference, since two runs of one and the
-same thing differ by more than the rounds of each let expect.
+are resampled. What differs by less than `ocrhpi.measuring.statistic.MARGIN` is no difference, since two runs of one and
+the same thing differ by more than the rounds of each let expect.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ocrhpi.bench.rows import MODES
+from ocrhpi.bench.rows import HIGH_PERFORMANCE, MODES
+from ocrhpi.measuring.statistic import MARGIN, Ratio, verdict
+from ocrhpi.report.bench_figures import MISSING, NO_DIFFERENCE, figures_of, interval, number
 from ocrhpi.report.conditions import machine_words, version_words
 from ocrhpi.report.markdown import escaped, markdown_table
-from ocrhpi.report.summary import HIGH_PERFORMANCE, MISSING, NO_DIFFERENCE, figures_of, interval, number
-from ocrhpi.tuning.choose import MARGIN, MIN_ROUNDS
-from ocrhpi.tuning.statistic import Ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ocrhpi.bench.rows import BenchRow, Mode
-    from ocrhpi.report.summary import ModelFigures, Verdict
+    from ocrhpi.measuring.statistic import Verdict
+    from ocrhpi.report.bench_figures import ModelFigures
 
 _VERDICTS = {"faster": "faster", "slower": "SLOWER", "none": NO_DIFFERENCE, "open": "too few rounds to tell"}
 
@@ -125,10 +125,7 @@ class Measure:
     @property
     def verdict(self) -> Verdict:
         """What that proves."""
-        ratio = self.ratio
-        if ratio is None or ratio.rounds < MIN_ROUNDS:
-            return "open"
-        return "faster" if ratio.low > 1 + MARGIN else "slower" if ratio.high < 1 / (1 + MARGIN) else "none"
+        return verdict(self.ratio, MARGIN)
 
 
 @dataclass(frozen=True)

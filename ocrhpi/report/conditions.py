@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.catalog import official_models
-from ocrhpi.display.formatting import beside_the_cpu
+from ocrhpi.report.formatting import beside_the_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ocrhpi.bench.rows import BenchRow
-    from ocrhpi.report.summary import ModelFigures
+    from ocrhpi.report.bench_figures import ModelFigures
 
 
 @dataclass(frozen=True)

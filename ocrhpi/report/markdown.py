@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ocrhpi.bench.rows import MODES
-from ocrhpi.display.formatting import plain
-from ocrhpi.report.summary import HIGH_PERFORMANCE, MISSING, accuracy, either, equal_texts, gain, number, speed
+from ocrhpi.bench.rows import HIGH_PERFORMANCE, MODES
+from ocrhpi.report.bench_figures import MISSING, accuracy, either, equal_texts, gain, number, speed
+from ocrhpi.report.formatting import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ocrhpi.bench.rows import Mode
+    from ocrhpi.report.bench_figures import ModelFigures
     from ocrhpi.report.conditions import Conditions
-    from ocrhpi.report.summary import ModelFigures
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![^\W_])_|_(?![^\W_])")  # a single _ within a word is none
 _RANDOM, _UNSTABLE = "†", "‡"

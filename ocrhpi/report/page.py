@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ocrhpi.bench.rows import MODES
-from ocrhpi.display.formatting import times
-from ocrhpi.display.summary import figures_of as tuning_figures
+from ocrhpi.bench.rows import HIGH_PERFORMANCE, MODES
+from ocrhpi.measuring.statistic import verdict
 from ocrhpi.report import plot as plotting
-from ocrhpi.report.markdown import notes_of
-from ocrhpi.report.summary import (
-    HIGH_PERFORMANCE,
+from ocrhpi.report.bench_figures import (
     MISSING,
     NO_DIFFERENCE,
     accuracy,
@@ -29,16 +26,18 @@ from ocrhpi.report.summary import (
     interval,
     number,
     speed,
-    verdict,
 )
+from ocrhpi.report.formatting import times
+from ocrhpi.report.markdown import notes_of
+from ocrhpi.report.tuning_figures import figures_of as tuning_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ocrhpi.bench.rows import Mode
+    from ocrhpi.measuring.statistic import Ratio
+    from ocrhpi.report.bench_figures import ModelFigures
     from ocrhpi.report.conditions import Conditions
-    from ocrhpi.report.summary import ModelFigures
-    from ocrhpi.tuning.statistic import Ratio
 
 _SHORT = {"plain": "plain", "onednn": "oneDNN", "gpu": "GPU", "onnx": "ONNX", HIGH_PERFORMANCE: "high-perf."}
 

@@ -10,14 +10,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ocrhpi.bench.rows import MODES
-from ocrhpi.report.summary import HIGH_PERFORMANCE, number
+from ocrhpi.bench.rows import HIGH_PERFORMANCE, MODES
+from ocrhpi.report.bench_figures import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ocrhpi.bench.rows import Mode
-    from ocrhpi.report.summary import ModelFigures
+    from ocrhpi.report.bench_figures import ModelFigures
 
 WIDTH, HEIGHT = 760, 460
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 16, 56

@@ -12,8 +12,8 @@ from ocrhpi.loader import batch_size_of, open_predictor
 from ocrhpi.options import Options
 
 if TYPE_CHECKING:
+    from ocrhpi.config.reading_options import ReadingOptions
     from ocrhpi.predictor import Predictor
-    from ocrhpi.reading_options import ReadingOptions
     from ocrhpi.tuning.progress import OnProgress
 
 _MODULES = {

@@ -19,13 +19,13 @@ import yaml
 from pydantic import AliasChoices, Field, ValidationError, model_validator
 
 from ocrhpi.cache import cache_root, spare_place, spared
+from ocrhpi.config.objective import Objective
 from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import OptionError
 from ocrhpi.files import locked, told_as_output, write_atomically
 from ocrhpi.options import Options, OptionsT
 from ocrhpi.tuning.choose import Choice
 from ocrhpi.tuning.key import differences
-from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.rows import Row
 from ocrhpi.yaml_files import read_yaml
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.config.candidate import ExecutionPlan
     from ocrhpi.model import Model
 
 FORMAT: Final = "ocrhpi-hpi-config-2"

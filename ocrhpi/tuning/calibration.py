@@ -15,11 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ocrhpi.errors import OptionError
+from ocrhpi.measuring.stream import LineStream, recurring_widths
 from ocrhpi.recognition.decoding import decode_image
 from ocrhpi.recognition.geometry import line_geometry
 from ocrhpi.recognition.inputs import DEFAULT_LIMITS, SUFFIXES, read_lines
 from ocrhpi.recognition.labels import read_labels
-from ocrhpi.tuning.stream import LineStream, recurring_widths
 from ocrhpi.values import UnreadableLine
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from ocrhpi.backends.gpu import gpu_packages, gpu_reason, gpu_usable
 from ocrhpi.backends.registry import availability, backend_specs
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
+from ocrhpi.config.normal_mode import normal_mode
 from ocrhpi.data_files import read_bounded
 from ocrhpi.errors import OptionError
 from ocrhpi.machine import describe_machine
-from ocrhpi.normal_mode import normal_mode
 from ocrhpi.options import parse_options
 from ocrhpi.quantization.plan import LOWERED, find_plan
 from ocrhpi.tuning.rows import Row
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ocrhpi.backends.registry import BackendSpec
+    from ocrhpi.config.objective import Goal
     from ocrhpi.model import Model
-    from ocrhpi.tuning.objective import Goal
     from ocrhpi.values import InputSpec
 
 

@@ -11,21 +11,15 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ocrhpi.measuring.statistic import MARGIN, MIN_ROUNDS, Ratio, paired_ratio, verdict
 from ocrhpi.options import Options
 from ocrhpi.tuning.gate import failure, next_policy_of
-from ocrhpi.tuning.statistic import Ratio, paired_ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from ocrhpi.tuning.objective import Objective
+    from ocrhpi.config.objective import Objective
     from ocrhpi.tuning.rows import Row
-
-MARGIN = 0.02
-"""A gain of a smaller share than this is none: it is not worth leaving normal mode, or a simpler candidate."""
-
-MIN_ROUNDS = 3
-"""In fewer rounds than this nothing is proved."""
 
 _MARGIN = f"{MARGIN * 100:g} %"
 
@@ -99,6 +93,21 @@ def choose(rows: Sequence[Row], objective: Objective) -> Choice:
     )
 
 
+def refusal(row: Row, objective: Objective, accuracy: str | None = None) -> str:
+    """Return why a row may not run, as a phrase or sentence; empty if it may.
+
+    Args:
+        row: The row.
+        objective: The bounds, and the policy of accuracy.
+        accuracy: Another policy than that of the objective.
+    """
+    if row.outcome != "measured":
+        return row.reason or f"it was {row.outcome}"
+    if row.gate is None:
+        return "it did not read all lines"
+    return failure(accuracy or objective.accuracy, row.gate) or _broken_bound(row, objective)
+
+
 @dataclass(frozen=True)
 class _Comparison:
     """The rows, by number, and how they compare.
@@ -134,28 +143,18 @@ class _Comparison:
             return "not compared with normal mode"
         return f"{ratio} as fast as normal mode" + (f" in {ratio.rounds} rounds" if ratio.rounds > 1 else "")
 
-    def refusal(self, number: int, accuracy: str) -> str:
-        """Return why a row may not run, as a phrase; empty if it may."""
-        row = self.rows[number]
-        if row.outcome != "measured":
-            return row.reason or f"it was {row.outcome}"
-        if row.gate is None:
-            return "it did not read all lines"
-        return failure(accuracy, row.gate) or _broken_bound(row, self.objective)
-
     def allowed(self, accuracy: str) -> list[int]:
         """Return the rows that may run, without the baseline."""
         others = (number for number in range(len(self.rows)) if number != self.baseline)
-        return [number for number in others if not self.refusal(number, accuracy)]
+        return [number for number in others if not refusal(self.rows[number], self.objective, accuracy)]
 
     def may_win(self, number: int) -> bool:
         """Return whether enough rounds say that the row is better than the baseline."""
-        ratio = self.ratios[number]
-        if ratio is None or ratio.rounds < MIN_ROUNDS:
-            return False
+        proved = verdict(self.ratios[number], MARGIN)
         if _broken_bound(self.rows[self.baseline], self.objective):
-            return ratio.high >= 1
-        return ratio.low > 1 + MARGIN
+            ratio = self.ratios[number]
+            return proved != "open" and ratio is not None and ratio.high >= 1
+        return proved == "faster"
 
     def speed(self, number: int, other: int) -> Ratio | None:
         """Return how many times as fast as another a row is.
@@ -263,9 +262,9 @@ def _why_baseline(comparison: _Comparison, rival: int | None) -> list[str]:
 
 def _faster_but_refused(comparison: _Comparison, winner: int) -> list[str]:
     for row in comparison.by_speed(range(len(comparison.rows))):
-        refusal, speed = comparison.refusal(row, comparison.objective.accuracy), comparison.speed(row, winner)
-        if refusal and speed and speed.low > 1 + MARGIN:
-            return [f"{comparison.name(row)} would be {speed} as fast as the winner, but {refusal.rstrip('.')}"]
+        why, speed = refusal(comparison.rows[row], comparison.objective), comparison.speed(row, winner)
+        if why and speed and speed.low > 1 + MARGIN:
+            return [f"{comparison.name(row)} would be {speed} as fast as the winner, but {why.rstrip('.')}"]
     return []
 
 

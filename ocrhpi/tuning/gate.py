@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ocrhpi.tuning.objective import character_error_limit
+from ocrhpi.config.objective import character_error_limit
+from ocrhpi.measuring.statistic import paired_rate_interval
 from ocrhpi.tuning.rows import Change, GateResult
-from ocrhpi.tuning.statistic import paired_rate_interval
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

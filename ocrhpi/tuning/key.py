@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ocrhpi.tuning.objective import Objective
+    from ocrhpi.config.objective import Objective
 
 TUNING_VERSION = 4
 """Part of the key; to be raised with every change of how candidates are made, read, timed or chosen."""

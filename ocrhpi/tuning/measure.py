@@ -14,10 +14,10 @@ from ocrhpi.tuning.trial import Job
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ocrhpi.config.objective import Objective
     from ocrhpi.model import Model
     from ocrhpi.tuning.calibration import CalibrationSet
     from ocrhpi.tuning.candidates import Grid
-    from ocrhpi.tuning.objective import Objective
     from ocrhpi.tuning.rows import Row
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ocrhpi.tuning.choose import MIN_ROUNDS
+from ocrhpi.measuring.statistic import MIN_ROUNDS
 
 
 @dataclass(frozen=True)

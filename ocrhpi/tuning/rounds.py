@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
+from ocrhpi.measuring.statistic import MIN_ROUNDS
 from ocrhpi.recognition.geometry import line_geometry
-from ocrhpi.tuning.choose import MIN_ROUNDS, choose
+from ocrhpi.tuning.choose import choose
 from ocrhpi.tuning.gate import compare, failure, known_lines, passes
 from ocrhpi.tuning.progress import Step
 from ocrhpi.tuning.rows import Row
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-    from ocrhpi.candidate import ExecutionPlan, Verified
+    from ocrhpi.config.candidate import ExecutionPlan, Verified
+    from ocrhpi.config.objective import Objective
     from ocrhpi.tuning.calibration import CalibrationSet
     from ocrhpi.tuning.gate import ReadLine
-    from ocrhpi.tuning.objective import Objective
     from ocrhpi.tuning.progress import Budget, Effort, OnProgress
     from ocrhpi.values import Pixels
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from ocrhpi.candidate import ExecutionPlan
+from ocrhpi.config.candidate import ExecutionPlan
 from ocrhpi.options import Options
 
 PROMISED_LINES = 5000
@@ -89,7 +89,7 @@ class Row(Options):
         look: Milliseconds per line at screening: before the rounds, and so beside no other candidate.
         first_round: Number of the round that its first sample is from; it took part in all after it until it ended.
         samples: For each round, milliseconds per line of a part of a stream whose widths are new, see
-            `ocrhpi.tuning.stream`: in one call for ``throughput``, one line a call for ``latency``, as is asked.
+            `ocrhpi.measuring.stream`: in one call for ``throughput``, one line a call for ``latency``, as is asked.
         first_sight_ms: What meeting all of its shapes once adds to each of the first `PROMISED_LINES` lines, in
             milliseconds; 0 where shapes have no end, and new ones are part of the samples.
         latency: As ``samples``, one line a call, where throughput is asked for under a bound of latency.

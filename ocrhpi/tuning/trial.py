@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from ocrhpi.candidate import Verified
+from ocrhpi.config.candidate import Verified
 from ocrhpi.tuning.gate import ReadLine
 from ocrhpi.tuning.rows import PROMISED_LINES, Row
 from ocrhpi.workers.process import WorkerProcess, WorkerProcessFailed
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.config.candidate import ExecutionPlan
+    from ocrhpi.config.objective import Goal
     from ocrhpi.model import Model
-    from ocrhpi.tuning.objective import Goal
     from ocrhpi.tuning.rows import GateResult, Passing
 
 SCORE_TOLERANCE = 2e-3

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrhpi.candidate import Candidate, Verified
+from ocrhpi.config.candidate import Candidate, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from ocrhpi.assembly import export_graphs, open_reader
-from ocrhpi.candidate import ExecutionPlan
+from ocrhpi.config.candidate import ExecutionPlan
 from ocrhpi.model import ModelSource, load_model
 from ocrhpi.reading.base import Met
 from ocrhpi.tuning.calibration import load_calibration
@@ -24,9 +24,9 @@ from ocrhpi.workers.commands import peak_memory_mib, serve_commands
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ocrhpi.measuring.stream import LineStream
     from ocrhpi.model import Model
     from ocrhpi.reading.base import LineReader
-    from ocrhpi.tuning.stream import LineStream
 
 _SETUPS: TypeAdapter[ExecutionPlan] = TypeAdapter(ExecutionPlan)
 

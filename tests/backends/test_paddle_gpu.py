@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ocrhpi.backends import paddle_
+from ocrhpi.backends.device import TF32_VARIABLE
 from ocrhpi.backends.paddle_ import PaddleBackend
-from ocrhpi.backends.tf32 import TF32_VARIABLE
 from ocrhpi.errors import BackendMismatch, OptionError
 from ocrhpi.model import Model, load_model
 

@@ -17,7 +17,7 @@ from ocrhpi.backends.tensorrt_ import TensorRtBackend, _import_tensorrt
 from ocrhpi.backends.trt.execution import import_cuda_runtime
 from ocrhpi.backends.trt.gpu import open_gpu
 from ocrhpi.backends.trt.names import version_of
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.errors import BackendError, BackendMismatch, BackendUnavailable, BatchError
 from ocrhpi.recognition.inputs import read_lines
 from ocrhpi.values import LineImage

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ocrhpi.backends.tf32 import TF32_VARIABLE, forbid_tf32
+from ocrhpi.backends.device import TF32_VARIABLE, forbid_tf32
 from ocrhpi.errors import BackendMismatch
 
 

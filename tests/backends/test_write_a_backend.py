@@ -13,9 +13,9 @@ import yaml
 
 from ocrhpi import load_predictor, tuner
 from ocrhpi.backends.registry import ENTRY_POINT_GROUP, BackendSpec, availability, backend_specs
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.errors import BackendMismatch, OptionError
-from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.tuner import find_or_tune
 from ocrhpi.tuning.candidates import list_candidates
 from tests.tiny_onnx import tiny_onnx_model

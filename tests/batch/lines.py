@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrhpi.reading_options import ReadingOptions, reading_options
+from ocrhpi.config.reading_options import ReadingOptions, reading_options
 from tests.tiny_model import VOCABULARY, write_config
 
 if TYPE_CHECKING:

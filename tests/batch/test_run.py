@@ -13,8 +13,8 @@ from ocrhpi.batch.reading import Reading
 from ocrhpi.batch.run import run_batch
 from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import Store, open_store
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import WorkerFailed
-from ocrhpi.reading_options import reading_options
 from tests.batch.lines import json_rows, png, write_lines
 from tests.reading.fake_reader import MODEL
 

@@ -12,8 +12,8 @@ from ocrhpi.batch.plan import Job, job_of
 from ocrhpi.batch.reading import Reading
 from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import open_store
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import OptionError
-from ocrhpi.reading_options import reading_options
 from tests.batch.lines import json_rows, write_lines
 from tests.reading.fake_reader import MODEL
 

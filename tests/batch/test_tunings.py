@@ -9,15 +9,15 @@ import pytest
 from ocrhpi import tuner
 from ocrhpi.batch import tunings
 from ocrhpi.batch.tunings import device_of, find_winner, keep_winner, measure_winner
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.machine import describe_machine
-from ocrhpi.reading_options import reading_options
 from ocrhpi.tuning.cache import Tuning, read_tuning
-from tests.display.samples import tuning
+from tests.report.tuning_samples import tuning
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ocrhpi.reading_options import ReadingOptions
+    from ocrhpi.config.reading_options import ReadingOptions
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.progress import OnProgress
 

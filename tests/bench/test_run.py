@@ -9,8 +9,8 @@ import yaml
 
 from ocrhpi.bench.rows import BenchRow
 from ocrhpi.bench.run import BenchJob, bench_all, row_path
-from ocrhpi.hpi_config import HpiConfig, read_hpi_config
-from ocrhpi.report.summary import figures_of
+from ocrhpi.config.hpi_config import HpiConfig, read_hpi_config
+from ocrhpi.report.bench_figures import figures_of
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from benchmarks.gpu_check.steps import Line
 from benchmarks.gpu_check.ways import EAGER, GRAPHS, Way, reason_against, ways_of
 from ocrhpi.backends.onnxruntime_ import OnnxRuntimeBackend
 from ocrhpi.backends.tensorrt_ import TensorRtBackend
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from tests.tiny_onnx import tiny_onnx_model
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from benchmarks.peers.comparison import LATENCY, THROUGHPUT, best, compare
 from benchmarks.peers.records import Record, count_stream_texts, first_fp32, keep_best
 from benchmarks.peers.report import Results, as_json, markdown, write_report
 from benchmarks.peers.systems import Setting, System
-from ocrhpi.tuning.statistic import paired_ratio
+from ocrhpi.measuring.statistic import paired_ratio
 from tests.benchmarks.fake_reader import TEXTS
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from benchmarks.peers.starter import Starter
 from benchmarks.peers.stream import Stream
 from benchmarks.peers.systems import System
 from benchmarks.peers.trials import Plan, Trials
-from ocrhpi.tuning.stream import LineStream
+from ocrhpi.measuring.stream import LineStream
 from ocrhpi.values import InputSpec
 from ocrhpi.workers.process import WorkerProcessFailed
 from tests.benchmarks.fake_reader import TEXTS

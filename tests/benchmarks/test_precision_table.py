@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.precision_table.accuracy import Reading, verify
 from benchmarks.precision_table.contenders import FULL, NORMAL, VERIFIED, contenders, verified
 from benchmarks.precision_table.table import table
-from ocrhpi.candidate import Verified
+from ocrhpi.config.candidate import Verified
 from ocrhpi.tuning.gate import ReadLine
 
 

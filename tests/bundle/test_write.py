@@ -10,9 +10,8 @@ from PIL import Image
 
 from ocrhpi import __version__
 from ocrhpi.bundle import write as write_module
-from ocrhpi.bundle.notes import calibration_files
 from ocrhpi.bundle.targets import TARGETS, BundleOptions
-from ocrhpi.bundle.write import write_bundle
+from ocrhpi.bundle.write import calibration_files, write_bundle
 from ocrhpi.edge.bundle import Bundle
 from ocrhpi.edge.selftest import verify_bundle
 from ocrhpi.errors import BackendMismatch, ExportError, OptionError

@@ -21,7 +21,7 @@ from tests.reading.fake_reader import FakeReader
 
 if TYPE_CHECKING:
     from benchmarks.label_file import Label
-    from ocrhpi.reading_options import ReadingOptions
+    from ocrhpi.config.reading_options import ReadingOptions
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from ocrhpi.tuning.cache import save
 from tests.cli.test_cli import run
-from tests.display.samples import tuning
+from tests.report.tuning_samples import tuning
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import onnx
 from click.testing import CliRunner
 
 from ocrhpi.cli import main
-from ocrhpi.graph_facts import read_onnx_metadata
+from ocrhpi.model.graph_facts import read_onnx_metadata
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:

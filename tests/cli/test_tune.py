@@ -10,11 +10,11 @@ import pytest
 
 from ocrhpi import tuner
 from ocrhpi.cli import tune as module
+from ocrhpi.config.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.errors import TuningError
-from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.tuning.cache import read_tuning, save
 from tests.cli.test_cli import run
-from tests.display.samples import tuning
+from tests.report.tuning_samples import tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ from ocrhpi.export.exporter import GraphForm, export_model, write_export
 from ocrhpi.export.fp16 import to_half
 from ocrhpi.export.heads import HEADS
 from ocrhpi.export.passes import GraphEditor
-from ocrhpi.graph_facts import read_onnx_metadata
 from ocrhpi.model import ModelFiles, load_model
+from ocrhpi.model.graph_facts import read_onnx_metadata
 from tests.conftest import needs_paddle2onnx
 
 if TYPE_CHECKING:

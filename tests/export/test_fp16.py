@@ -14,10 +14,9 @@ from onnx import TensorProto, helper
 
 from ocrhpi.export import masking
 from ocrhpi.export.exporter import export_model
-from ocrhpi.export.fp16 import emulate_half, to_half
+from ocrhpi.export.fp16 import element_types, emulate_half, to_half
 from ocrhpi.export.heads import HEADS, add_head, take_pixels
 from ocrhpi.export.masking import mask_widths
-from ocrhpi.export.precisions import element_types
 from ocrhpi.model import load_model
 from tests.conftest import needs_paddle2onnx
 from tests.export.test_masking import attention, conv, conv_weights, graph

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from ocrhpi.errors import BackendUnavailable
-from ocrhpi.export.packages import missing_modules, require_modules
+from ocrhpi.export.convert import missing_modules, require_modules
 
 
 def test_what_is_there_is_not_asked_for_again() -> None:

@@ -20,12 +20,11 @@ from ocrhpi.batch.plan import job_of
 from ocrhpi.batch.run import run_batch
 from ocrhpi.batch.sources import find_source
 from ocrhpi.batch.store import open_store
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import OptionError, UnknownBackend
 from ocrhpi.integrations.ray import recognize
-from ocrhpi.integrations.ray_cluster import connect
-from ocrhpi.integrations.ray_pool import RayPool
+from ocrhpi.integrations.ray_cluster import RayPool, connect
 from ocrhpi.loader import find_model
-from ocrhpi.reading_options import reading_options
 from tests.batch.lines import json_rows, name_of, pixels, png, write_lines
 from tests.batch.plugins import MARKER
 

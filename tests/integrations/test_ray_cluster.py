@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from ocrhpi.batch.tunings import Winner
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations import ray_cluster as module
 from ocrhpi.integrations.ray_cluster import Node, Share, connect, share_out, winners_of
-from ocrhpi.reading_options import reading_options
-from tests.display.samples import tuning
+from tests.report.tuning_samples import tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ocrhpi.reading_options import ReadingOptions
+    from ocrhpi.config.reading_options import ReadingOptions
 
 
 def nodes(*cpus: float, gpus: float = 0.0) -> list[Node]:

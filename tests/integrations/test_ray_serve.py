@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import OptionError
 from ocrhpi.integrations.ray_serve import serve_on_ray
-from ocrhpi.reading_options import reading_options
 from ocrhpi.serving.options import ServingOptions, open_model
 from tests.serving.fakes import needs_serve, png, write_tiny_onnx_model
 
@@ -30,7 +30,7 @@ import json, os, re, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 import ray, requests
 from ocrhpi.integrations.ray_serve import serve_on_ray
-from ocrhpi.reading_options import ReadingOptions
+from ocrhpi.config.reading_options import ReadingOptions
 from ocrhpi.serving.options import ServingOptions
 from tests.serving.fakes import request_of
 from tests.serving.running import Client, until

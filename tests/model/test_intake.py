@@ -16,10 +16,10 @@ import pytest
 from onnx import numpy_helper
 
 from ocrhpi import TextRecognition, load_predictor, loader
+from ocrhpi.config.hpi_config import HpiConfig
 from ocrhpi.edge.images import to_tensor as edge_to_tensor
 from ocrhpi.errors import BackendError, ExportError, ModelError, ModelFormatError, ModelNotFound, OptionError
 from ocrhpi.export.exporter import GraphForm, export_model, write_export
-from ocrhpi.hpi_config import HpiConfig
 from ocrhpi.loader import find_model
 from ocrhpi.model import ModelSource, load_model
 from ocrhpi.quantization.plan import cache_path
@@ -29,8 +29,8 @@ from ocrhpi.tuner import plan
 from ocrhpi.tuning.cache import save
 from ocrhpi.values import InputSpec
 from tests.conftest import needs_paddle2onnx
-from tests.display.samples import tuning
 from tests.oracle import LETTERS, draw, labels_of, operators_of, write_config, write_onnx, write_paddle
+from tests.report.tuning_samples import tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

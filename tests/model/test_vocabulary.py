@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ocrhpi.errors import ModelFormatError, ModelNotFound
-from ocrhpi.graph_facts import split_vocabulary
-from ocrhpi.model.vocabulary import fit_classes, is_right_to_left, read_dictionary
+from ocrhpi.model.configuration import fit_classes, is_right_to_left, read_dictionary
+from ocrhpi.model.graph_facts import split_vocabulary
 
 MODEL = Path("models/rec")
 ABC = ("a", "b", "c")

@@ -17,10 +17,10 @@ import numpy as np
 
 from ocrhpi.assembly import open_reader
 from ocrhpi.batch.tunings import shared_predictor
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.loader import find_model
 from ocrhpi.predictor import Predictor
-from ocrhpi.reading_options import reading_options
 from ocrhpi.text_recognition import TextRecognition
 
 if TYPE_CHECKING:

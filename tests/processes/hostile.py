@@ -16,11 +16,11 @@ from click.testing import CliRunner
 from ocrhpi import TextRecognition, load_predictor
 from ocrhpi.batch.plan import read_plan as read_batch_plan
 from ocrhpi.cli import main
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.errors import OcrhpiError
 from ocrhpi.evaluation.evaluate import load_dataset
-from ocrhpi.graph_facts import read_graph_facts
-from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.model import load_model
+from ocrhpi.model.graph_facts import read_graph_facts
 from ocrhpi.quantization.plan import read_plan
 from ocrhpi.report.files import read_rows
 from ocrhpi.tuning.cache import find, read_tuning

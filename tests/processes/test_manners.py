@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 import pytest
 
+from ocrhpi.backends.device import TF32_VARIABLE, forbid_tf32
 from ocrhpi.backends.guest import as_it_was
-from ocrhpi.backends.tf32 import TF32_VARIABLE, forbid_tf32
 from tests.processes.manners import EXIT_STATUS, state
 from tests.serving.fakes import write_tiny_onnx_model
 

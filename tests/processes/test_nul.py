@@ -13,11 +13,11 @@ from ocrhpi.bundle.targets import BundleOptions
 from ocrhpi.bundle.write import write_bundle
 from ocrhpi.cache import cache_root
 from ocrhpi.catalog import fetch
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.edge import open_bundle
 from ocrhpi.errors import OcrhpiError
 from ocrhpi.evaluation.evaluate import load_dataset
 from ocrhpi.export.exporter import GraphForm, write_export
-from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.quantization.plan import read_plan
 from ocrhpi.report.files import read_rows
 from ocrhpi.tuning.cache import read_tuning

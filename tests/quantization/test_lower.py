@@ -9,9 +9,9 @@ import onnx
 import pytest
 
 from ocrhpi.assembly import open_reader
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.errors import OptionError
-from ocrhpi.graph_facts import read_onnx_metadata
+from ocrhpi.model.graph_facts import read_onnx_metadata
 from ocrhpi.quantization.lower import make_plan
 from ocrhpi.quantization.plan import find_plan
 from ocrhpi.values import LineImage

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from ocrhpi.recognition.bidi import to_reading_order
+from ocrhpi.recognition.ctc import to_reading_order
 from ocrhpi.values import TextLine
 
 

@@ -6,8 +6,8 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.bench.rows import Accuracy, BenchRow, ModeResult
-from ocrhpi.candidate import Candidate
-from tests.display.samples import OPENVINO, SAME, tuning
+from ocrhpi.config.candidate import Candidate
+from tests.report.tuning_samples import OPENVINO, SAME, tuning
 
 if TYPE_CHECKING:
     from pathlib import Path

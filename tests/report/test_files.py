@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrhpi.errors import OptionError
-from ocrhpi.report.data import as_csv
-from ocrhpi.report.files import read_rows, write_report
+from ocrhpi.report.bench_figures import figures_of
+from ocrhpi.report.files import as_csv, read_rows, write_report
 from ocrhpi.report.markdown import as_markdown, escaped
-from ocrhpi.report.summary import figures_of
 from tests.report.samples import HOSTILE, gpu_row, result, row, run_of_a_machine, save, unmeasured
 
 if TYPE_CHECKING:

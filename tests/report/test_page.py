@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ocrhpi.report.bench_figures import figures_of
 from ocrhpi.report.conditions import conditions_of
 from ocrhpi.report.page import as_page
 from ocrhpi.report.plot import HEIGHT, WIDTH, plot_of
-from ocrhpi.report.summary import figures_of
 from tests.report.samples import HOSTILE, gpu_row, result, row, run_of_a_machine, unmeasured
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ocrhpi.measuring.statistic import Ratio, verdict
+from ocrhpi.report.bench_figures import figures_of, speed
 from ocrhpi.report.conditions import conditions_of
-from ocrhpi.report.summary import figures_of, speed, verdict
-from ocrhpi.tuning.statistic import Ratio
 from tests.report.samples import MACHINE, gpu_row, result, row, run_of_a_machine, unmeasured
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import OptionError, UnknownModel
-from ocrhpi.reading_options import reading_options
 from ocrhpi.serving.options import ServingOptions, open_model
 from tests.serving.fakes import write_tiny_onnx_model
 

@@ -20,10 +20,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocrhpi.candidate import Candidate, Verified
+from ocrhpi.config.candidate import Candidate, Verified
+from ocrhpi.config.hpi_config import HpiConfig, read_hpi_config
+from ocrhpi.config.objective import Objective
 from ocrhpi.errors import OptionError
-from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.machine import describe_machine
+from ocrhpi.measuring.statistic import Ratio
 from ocrhpi.model import Model, ModelFiles
 from ocrhpi.tuning import cache
 from ocrhpi.tuning import key as key_module
@@ -40,9 +42,7 @@ from ocrhpi.tuning.cache import (
 )
 from ocrhpi.tuning.choose import Choice
 from ocrhpi.tuning.key import TUNING_VERSION, differences, key_of
-from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.rows import Change, GateResult, Row
-from ocrhpi.tuning.statistic import Ratio
 from ocrhpi.values import InputSpec
 
 if TYPE_CHECKING:

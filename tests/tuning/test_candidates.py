@@ -12,11 +12,11 @@ import yaml
 
 from ocrhpi import testing
 from ocrhpi.backends import registry
-from ocrhpi.candidate import Candidate, Verified
+from ocrhpi.config.candidate import Candidate, Verified
+from ocrhpi.config.objective import Goal
 from ocrhpi.errors import OptionError
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuning.candidates import list_candidates
-from ocrhpi.tuning.objective import Goal
 from tests.tuning.fileless import fileless_model
 
 if TYPE_CHECKING:

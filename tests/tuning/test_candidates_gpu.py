@@ -10,9 +10,9 @@ import pytest
 
 from ocrhpi import tuner
 from ocrhpi.backends import gpu, registry
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.errors import OptionError
-from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.machine import describe_machine
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuning.candidates import Grid, default_device, list_candidates

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrhpi.candidate import Candidate, Verified
-from ocrhpi.tuning.choose import MARGIN, MIN_ROUNDS, Choice, RelaxedResult, choose
-from ocrhpi.tuning.objective import Objective
+from ocrhpi.config.candidate import Candidate, Verified
+from ocrhpi.config.objective import Objective
+from ocrhpi.measuring.statistic import MARGIN, MIN_ROUNDS
+from ocrhpi.tuning.choose import Choice, RelaxedResult, choose
 from ocrhpi.tuning.rows import Change, GateResult, Row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.config.candidate import ExecutionPlan
 
 LABELLED: dict[str, Any] = {"labelled": 100, "reference_cer": 0.01, "exact": 95, "reference_exact": 95}
 SAME = GateResult(lines=200, changed=0, cer=0.01, cer_interval=(0.0, 0.0), exact_interval=(0.0, 0.0), **LABELLED)

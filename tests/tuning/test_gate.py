@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ocrhpi.config.objective import Objective
 from ocrhpi.tuning.gate import (
     MIN_DECIDING,
     POLICIES_BY_STRICTNESS,
@@ -16,7 +17,6 @@ from ocrhpi.tuning.gate import (
     next_policy_of,
     passes,
 )
-from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.rows import Change, GateResult
 
 if TYPE_CHECKING:

@@ -9,15 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from ocrhpi.candidate import Candidate, Verified
+from ocrhpi.config.candidate import Candidate, Verified
+from ocrhpi.config.objective import Objective
+from ocrhpi.measuring.statistic import MIN_ROUNDS
 from ocrhpi.model import Model, load_model
 from ocrhpi.recognition.batching import width_ladder
 from ocrhpi.tuning import trial
 from ocrhpi.tuning.calibration import load_calibration
 from ocrhpi.tuning.candidates import Grid
-from ocrhpi.tuning.choose import MIN_ROUNDS, choose
+from ocrhpi.tuning.choose import choose
 from ocrhpi.tuning.measure import measure
-from ocrhpi.tuning.objective import Objective
 from ocrhpi.tuning.progress import QUICK, THOROUGH, Budget, Effort
 from ocrhpi.tuning.rows import PROMISED_LINES
 from ocrhpi.tuning.trial import Job, Rejected, Trial
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from ocrhpi.candidate import ExecutionPlan
+    from ocrhpi.config.candidate import ExecutionPlan
     from ocrhpi.tuning.progress import Step
     from ocrhpi.tuning.rows import Row
 

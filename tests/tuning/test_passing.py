@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrhpi import tuner
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.errors import TuningError
-from ocrhpi.hpi_config import read_hpi_config
 from ocrhpi.loader import load_high_performance, load_predictor
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuner import find_or_tune, tuning_or_none
@@ -20,7 +20,7 @@ from ocrhpi.tuning import trial
 from ocrhpi.tuning.cache import find, read_tuning, save
 from ocrhpi.tuning.rows import Passing, Row
 from ocrhpi.tuning.trial import Rejected
-from tests.display.samples import BF16, OPENVINO, PADDLE, rows, timed, tuning
+from tests.report.tuning_samples import BF16, OPENVINO, PADDLE, rows, timed, tuning
 from tests.tiny_onnx import tiny_onnx_model
 from tests.tuning.fileless import fileless_model
 

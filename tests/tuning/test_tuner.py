@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ocrhpi import tuner
-from ocrhpi.hpi_config import read_hpi_config
+from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.model import ModelFiles
 from ocrhpi.tuner import find_or_tune
 from ocrhpi.tuning import measure as measure_module
 from ocrhpi.tuning.cache import find, read_tuning, save
 from ocrhpi.tuning.progress import QUICK, THOROUGH
-from tests.display.samples import rows, tuning
+from tests.report.tuning_samples import rows, tuning
 from tests.tuning.fileless import fileless_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ocrhpi.config.objective import Objective
     from ocrhpi.model import Model
     from ocrhpi.tuner import Plan
     from ocrhpi.tuning.cache import Tuning
     from ocrhpi.tuning.calibration import CalibrationSet
     from ocrhpi.tuning.candidates import Grid
-    from ocrhpi.tuning.objective import Objective
     from ocrhpi.tuning.progress import Budget, Effort, OnProgress
     from ocrhpi.tuning.rows import Row
 

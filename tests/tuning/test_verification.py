@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrhpi.candidate import Candidate
+from ocrhpi.config.candidate import Candidate
 from ocrhpi.tuning.gate import ReadLine
 from ocrhpi.tuning.verification import MIN_MARGIN, best_verified, largest_change, threshold_of
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ocrhpi.backends.ort.libraries import PageLocked
-from ocrhpi.backends.ort.options import NAME
-from ocrhpi.backends.ort.providers import fixed_shapes, profiles_of, run_entries
+from ocrhpi.backends.ort.options import NAME, fixed_shapes, profiles_of, run_entries
 from ocrhpi.errors import BatchError
 
 if TYPE_CHECKING:

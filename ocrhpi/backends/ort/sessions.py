@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ocrhpi.backends.compiled import CompiledCache
+from ocrhpi.backends.device import forbid_tf32
 from ocrhpi.backends.onnx_io import GraphInterface
 from ocrhpi.backends.ort import libraries
 from ocrhpi.backends.ort.libraries import gpu_facts
-from ocrhpi.backends.ort.options import CUDA, INSTALL_GPU, INSTALL_RTX, NAME
-from ocrhpi.backends.ort.providers import GraphInputs, cuda_options, rtx_options
-from ocrhpi.backends.tf32 import forbid_tf32
+from ocrhpi.backends.ort.options import CUDA, INSTALL_GPU, INSTALL_RTX, NAME, GraphInputs, cuda_options, rtx_options
 from ocrhpi.engines.onnxruntime_ import CPU, session_options
 from ocrhpi.errors import BackendError, BackendMismatch
 from ocrhpi.files import temporary_folder

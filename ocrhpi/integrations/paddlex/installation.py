@@ -1,8 +1,12 @@
-"""What is changed in PaddleX and PaddleOCR, and undone again; nothing else in them is touched."""
+"""What is changed in PaddleX and PaddleOCR, and undone again; nothing else in them is touched.
+
+Only versions are let in whose inner workings were looked at and tested.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 from ocrhpi.errors import MissingExtra
@@ -16,11 +20,50 @@ from ocrhpi.integrations.paddlex.patches import (
     parsed_arguments,
 )
 from ocrhpi.integrations.paddlex.settings import as_mapping
-from ocrhpi.integrations.paddlex.versions import EXTRA, check_versions, has_paddleocr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+EXTRA = "paddleocr"
+
+TESTED = ("3.5", "3.6", "3.7")
+"""Minor versions of both. Before 3.5 PaddleX has no engines that one could add to."""
+
+_PADDLEOCR = "paddleocr"
+
+
+def check_versions() -> None:
+    """Check PaddleX and, where it is installed, PaddleOCR.
+
+    Raises:
+        MissingExtra: PaddleX is not installed, or one of them is of a version that was not tested.
+    """
+    version = _version("paddlex")
+    if version is None:
+        raise MissingExtra(EXTRA, "PaddleX, on which PaddleOCR runs its models, is not installed")
+    found = {"paddlex": version, _PADDLEOCR: _version(_PADDLEOCR)}
+    for name, version in found.items():
+        if version is not None and _minor(version) not in TESTED:
+            known = ", ".join(f"{minor}.*" for minor in TESTED)
+            raise MissingExtra(EXTRA, f"{name} {version} is installed, and ocrhpi was tested inside {known} only")
+
+
+def has_paddleocr() -> bool:
+    """Whether PaddleOCR is installed; PaddleX can be used without."""
+    return _version(_PADDLEOCR) is not None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
 
 ENGINE = "ocrhpi"
 """Name of the engine."""

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from ocrhpi.errors import BackendError, OcrhpiError
 from ocrhpi.files import write_atomically
 from ocrhpi.forks import RenewedLock
+from ocrhpi.measuring.statistic import MARGIN, MIN_ROUNDS, paired_ratio, verdict
 from ocrhpi.options import Options
 
 if TYPE_CHECKING:
@@ -27,20 +28,19 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from ocrhpi.measuring.statistic import Ratio
+
     Arrays = Sequence[npt.NDArray[Any]]
 
 _log = logging.getLogger("ocrhpi")
 
-INPUTS = 3
+INPUTS = MIN_ROUNDS
 """Different inputs of the user's own on which an engine must be equal before it runs alone."""
 
 TOLERANCE = 1e-3
 """Largest difference of an output, |a - b| / (1 + |b|): absolute for probabilities, relative for coordinates. Whole
 numbers must be equal. On pages of the sample lines, no probability of PP-OCRv4_mobile_det moves by more than 4e-5 on
 ONNX Runtime and 4e-4 on OpenVINO, which computes convolutions otherwise, and none moves across the threshold."""
-
-_GAIN = 0.95
-"""What an engine may take of the time of the one that the model runs on without us; nearer than that is noise."""
 
 
 class Evidence(Options):
@@ -88,11 +88,14 @@ class Evidence(Options):
         return self.model_copy(update={"seconds": seconds, "refused": {**self.refused, engine: reason}})
 
     def speedup(self, engine: str, home: str) -> float:
-        """Return how many times as fast as ``home`` an engine was over all inputs."""
-        return sum(self.seconds[home]) / sum(self.seconds[engine])
+        """Return how many times as fast as ``home`` an engine was: the median of the inputs."""
+        return self._ratio(engine, home).median
+
+    def _ratio(self, engine: str, home: str) -> Ratio:
+        return paired_ratio(self.seconds[home], self.seconds[engine])
 
     def fastest(self, home: str, *, asked: bool) -> str:
-        """Return the engine to run on: ``home``, unless another one is faster beyond the noise.
+        """Return the engine to run on: ``home``, unless another one is proved to be faster, on every input.
 
         Args:
             home: Engine that the model runs on without us.
@@ -102,7 +105,7 @@ class Evidence(Options):
         if not others:
             return home
         best = max(others, key=lambda name: self.speedup(name, home))
-        return best if asked or self.speedup(best, home) >= 1 / _GAIN else home
+        return best if asked or verdict(self._ratio(best, home), MARGIN) == "faster" else home
 
 
 def digest_of(arrays: Sequence[npt.NDArray[Any]]) -> str:

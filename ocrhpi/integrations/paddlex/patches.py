@@ -17,7 +17,7 @@ from ocrhpi.integrations.paddlex.settings import PADDLE_SETTINGS, as_mapping
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
-    from ocrhpi.hpi_config import HpiConfig
+    from ocrhpi.config.hpi_config import HpiConfig
 
 _ABSENT = object()
 

@@ -10,12 +10,12 @@ import numpy as np
 from paddlex.inference.models.runners import InferenceRunner
 from paddlex.inference.models.text_recognition.predictor import TextRecRunnerPredictor
 
-from ocrhpi.display.live import watching
+from ocrhpi.config.reading_options import reading_options
 from ocrhpi.errors import BackendClosed
 from ocrhpi.loader import open_predictor
 from ocrhpi.reading.stream import lines_ahead, read_stream
-from ocrhpi.reading_options import reading_options
 from ocrhpi.recognition.decoding import pixels_from_array
+from ocrhpi.report.live import watching
 from ocrhpi.values import LineImage, TextLine
 
 if TYPE_CHECKING:

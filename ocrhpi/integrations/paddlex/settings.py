@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ocrhpi.config.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.errors import OptionError, nearest
-from ocrhpi.hpi_config import HpiConfig, read_hpi_config
 
 Padding = Literal["batch", "line"]
 """Which width a line is padded to. ``batch``: to that of the widest line that PaddleX would put into its batch, so that
@@ -43,7 +43,7 @@ def read_settings(given: Mapping[str, Any], device: str | None = None) -> Settin
     """Check the options.
 
     Args:
-        given: Keys of `ocrhpi.hpi_config.HpiConfig`; ``padding``; and, from PaddleX itself, ``paddle_static``.
+        given: Keys of `ocrhpi.config.hpi_config.HpiConfig`; ``padding``; and, from PaddleX itself, ``paddle_static``.
         device: As PaddleX spells it; of several (``gpu:0,1``) the first.
 
     Raises:

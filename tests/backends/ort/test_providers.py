@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ocrhpi.backends.ort.options import OnnxRuntimeOptions
-from ocrhpi.backends.ort.providers import (
+from ocrhpi.backends.ort.options import (
     GraphInputs,
+    OnnxRuntimeOptions,
     cuda_options,
     profiles_of,
     rtx_options,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrhpi.backends.ort.providers import (
+from ocrhpi.backends.ort.options import (
     GraphInputs,
     bucket_profiles,
     fixed_shapes,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ocrhpi.errors import MissingExtra
-from ocrhpi.integrations.paddlex.versions import TESTED, check_versions, has_paddleocr
+from ocrhpi.integrations.paddlex.installation import TESTED, check_versions, has_paddleocr
 
 ROOT = Path(__file__).parents[3]
 
