@@ -5,7 +5,7 @@
 3. `batching`   lines -> batches of equal padded width, and the order to undo
 4. `tensors`    a batch of lines -> float32 (N, 3, H, W)
 5. a backend    tensor -> `Emissions` (in `ocrhpi.backends`, which these modules never import)
-6. `ctc`        emissions -> text and score; words are grouped there, `bidi` puts Arabic script into reading order
+6. `ctc`        emissions -> text and score; words are grouped and Arabic script put into reading order there
 
 `ocrhpi.predictor` is the pipeline itself.
 """

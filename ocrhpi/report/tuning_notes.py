@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ocrhpi.report.tuning_figures import Figures
     from ocrhpi.tuning.cache import Tuning
 
+_FEW_NAMES = 2  # of those that failed, or were skipped, for one reason
 _FINGERPRINT = 16  # characters that tell models apart, as in the names of files
 
 
@@ -62,8 +63,13 @@ def legend(figures: Iterable[Figures]) -> Iterator[RenderableType]:
         yield Text("x measured, but may not run", style="dim")
 
 
-def refused(figures: Iterable[Figures]) -> Iterator[RenderableType]:
-    """Yield what may not run, and why; what has the reason in common stands together."""
+def refused(figures: Iterable[Figures], *, evidence: bool) -> Iterator[RenderableType]:
+    """Yield what may not run, and why; what has the reason in common stands together.
+
+    Args:
+        figures: The rows.
+        evidence: Whether to name all of them; else a few of each reason.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
     for one in figures:
         if one.place is None:
@@ -71,7 +77,9 @@ def refused(figures: Iterable[Figures]) -> Iterator[RenderableType]:
             label = f"{outcome}, which may pass" if one.row.passing else outcome
             groups.setdefault((label, plain(one.refusal)), []).append(plain(one.row.candidate.name))
     for (label, reason), names in groups.items():
-        yield Text.assemble((f"{label}: ", "yellow"), ", ".join(map(repr, names)))
+        few = names if evidence else names[:_FEW_NAMES]
+        more = f" and {len(names) - len(few)} more" if len(few) < len(names) else ""
+        yield Text.assemble((f"{label}: ", "yellow"), ", ".join(map(repr, few)), more)
         yield _indented(Text(reason))
 
 

@@ -295,7 +295,7 @@ class _View:
         yield title(tuning)
         yield rows_table(shown, tuning.objective, options.max_width, ascii_only=options.ascii_only)
         yield from legend(shown)
-        yield from _apart(refused(figures))
+        yield from _apart(refused(figures, evidence=self.evidence))
         if self.evidence:
             yield from _apart(changed_texts(figures))
             yield from _apart(read_again(figures))

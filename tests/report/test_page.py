@@ -59,6 +59,17 @@ class TestText:
         ):
             assert part in text
 
+    def test_what_is_gained_and_the_plots_come_first_and_the_cautions_last(self) -> None:
+        text = page(run_of_a_machine())
+        places = [text.index(f'id="{part}"') for part in ("gain", "bars", "plot", "models", "model-0", "cautions")]
+        assert places == sorted(places)
+        assert text.count('class="notes"') == 1
+
+    def test_published_accuracy_is_marked(self) -> None:
+        text = page([row("PP-OCRv4_mobile_rec"), row("own")])
+        assert "83.28 (published)" in text
+        assert "(published)" not in page([row("own")])
+
     def test_noise_is_no_difference(self) -> None:
         assert "no difference beyond noise (0.99 to 1.02)" in page(run_of_a_machine())
 
@@ -135,6 +146,13 @@ frame.addEventListener("load", () => {
   const mark = page.querySelector("#plot [data-title]");
   mark.dispatchEvent(new Event("click"));
   found.note = [mark.dataset.title, page.getElementById("plot-note").textContent];
+  const choice = page.getElementById("gain-model");
+  const shown = () => [...page.querySelectorAll("[data-gain]")].filter((one) => one.offsetParent);
+  const gains = () => shown().map((one) => one.dataset.gain);
+  found.gains = [[choice.value, gains()]];
+  choice.selectedIndex = 1;
+  choice.dispatchEvent(new Event("change"));
+  found.gains.push([choice.value, gains()]);
   const over = (one) => one.scrollWidth - one.clientWidth;
   for (const width of [380, 800, 1280]) {
     frame.style.width = `${width}px`;
@@ -227,6 +245,12 @@ def test_every_column_sorts_both_ways(found: dict[str, Any]) -> None:
 @needs_browser
 def test_a_mark_says_what_it_is(found: dict[str, Any]) -> None:
     assert found["note"][0] == found["note"][1] != ""
+
+
+@needs_browser
+def test_the_gain_of_the_chosen_model_is_shown(found: dict[str, Any]) -> None:
+    assert all(shown == [chosen] for chosen, shown in found["gains"])
+    assert found["gains"][0] != found["gains"][1]
 
 
 @needs_browser

@@ -4,7 +4,7 @@
 - `patches`: how its functions take our options, and how every change is undone
 - `settings`: ``engine_config`` and ``hpi_config`` as users give them
 - `recognizer`: its text recognition predictor, reading with a `ocrhpi.reading.base.LineReader`
-- `generic_models`: its other models on other engines, where they run without us (`fallback`), and how the two compare
+- `generic_models`: its other models on other engines, where they run without us (`PaddleHome`), and how the two compare
   (`parity`)
 - `launcher`: another program with all this in place
 

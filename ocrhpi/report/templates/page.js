@@ -60,6 +60,20 @@ document.querySelectorAll("#plot [data-title]").forEach((mark) => {
   });
 });
 
+// Of what is gained, the chosen model is shown; without a script, all are.
+const choice = document.getElementById("gain-model");
+
+function showGain() {
+  document.querySelectorAll("[data-gain]").forEach((one) => {
+    one.hidden = one.dataset.gain !== choice.value;
+  });
+}
+
+if (choice) {
+  choice.addEventListener("change", showGain);
+  showGain();
+}
+
 // A link to a model opens it; paper shows all of them.
 const details = [...document.querySelectorAll("details")];
 
