@@ -63,13 +63,13 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
     help="Ray cluster: auto, HOST:PORT or ray://HOST:PORT.  [default: the one Ray finds, or a new local one]",
 )
 @click.option("--workers", type=click.IntRange(1), help="Number of processes or actors.  [default: as many as fit]")
-@option("--cpus_per_worker", "Threads of each.  [default: an equal share, at most 4]", type=click.IntRange(1))
+@option("--cpus_per_worker", "CPU threads of each.  [default: an equal share, at most 4]", type=click.IntRange(1))
 @click.option("--model", default=DEFAULT_MODEL_NAME, show_default=True, help="Official name, folder or ONNX file.")
 @model_facts
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: here a GPU if an engine can use it, on Ray cpu]")
 @switch("--use_hpip", "High-performance mode, which measures the first time.", default=True)
-@option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.", metavar="FILE")
-@option("--batch_size", "Most lines in one call.  [default: what was measured, or 8]", type=click.IntRange(1))
+@option("--hpi_config", "Its configuration: a YAML file, or a file that ocrhpi tune wrote.", metavar="FILE")
+@option("--batch_size", "Maximum lines in one call.  [default: what was measured, or 8]", type=click.IntRange(1))
 @click.option(
     "--format",
     "output_format",

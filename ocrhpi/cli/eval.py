@@ -72,7 +72,7 @@ _PROGRESS_DELAY_S = 2.0  # short runs show no bar
     help="Ignore spaces when comparing.",
 )
 @option("--is_filter", "Only digits and letters of ASCII count, in lower case.", is_flag=True)
-@option("--batch_size", "Most lines in one call.  [default: 1, or what was measured]", type=click.IntRange(1))
+@option("--batch_size", "Maximum lines in one call.  [default: 1, or what was measured]", type=click.IntRange(1))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.option(
     "--differences",

@@ -41,10 +41,10 @@ def switch(name: str, text: str, *, default: bool | None = None) -> Callable[[An
 def model_facts(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say of a model what its files do not; `source_of` takes what is given."""
     for decorate in (
-        switch("--right_to_left", "Texts stand from right to left in the image.  [default: as its vocabulary says]"),
-        option("--rec_image_shape", "Its input, such as 3,48,320.  [default: as its files say]", metavar="C,H,W"),
-        switch("--use_space_char", "A space follows the dictionary.  [default: as its number of classes says]"),
-        option("--character_dict_path", "Its dictionary, where its files have none.", metavar="FILE"),
+        switch("--right_to_left", "The script runs from right to left.  [default: inferred from the vocabulary]"),
+        option("--rec_image_shape", "Input shape, such as 3,48,320.  [default: from its files]", metavar="C,H,W"),
+        switch("--use_space_char", "A space follows the dictionary.  [default: inferred from the number of classes]"),
+        option("--character_dict_path", "The model's dictionary, if its files contain none.", metavar="FILE"),
     ):
         command = decorate(command)
     return command

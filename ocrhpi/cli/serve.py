@@ -32,7 +32,7 @@ def _limit(name: str, text: str, kind: type[int | float] = int) -> Callable[[Any
     help="""Read text lines over HTTP with MODEL (official name, folder or ONNX file).
 
     POST /text-recognition takes JSON in the shape of PaddleX's serving API, and /docs describes it; /health,
-    /health/ready and /metrics are for those who watch it. SIGTERM stops it once what was accepted is answered.
+    /health/ready and /metrics are for monitoring. SIGTERM stops it once what was accepted is answered.
     """,
 )
 @click.argument("model")
@@ -51,19 +51,21 @@ def _limit(name: str, text: str, kind: type[int | float] = int) -> Callable[[Any
     help="In this process, or as replicas of Ray Serve.",
 )
 @switch("--use_hpip", "High-performance mode, which measures the first time.", default=True)
-@option("--hpi_config", "Its configuration, a YAML file, or a file of ocrhpi tune.")
+@option("--hpi_config", "Its configuration: a YAML file, or a file that ocrhpi tune wrote.")
 @click.option("--device", help="cpu, gpu or gpu:INDEX.  [default: a GPU if an engine can use it]")
 @option("--cpu_threads", "CPU threads of the engine.  [default: the usable cores]", type=click.IntRange(1))
-@_limit("batch_size", "Most lines in one call of the engine.  [default: what was measured, or 8]")
-@_limit("max_images", "Most images and pages in a request.")
-@_limit("max_pixels", "Most pixels of all images of a request.")
-@_limit("max_body_bytes", "Longest body of a request.")
-@option("--urls", "Take images by URL: of no host, of public ones, of any.  [default: off]", metavar="off|public|any")
-@_limit("max_queued_lines", "Requests beyond it are answered 429.")
-@_limit("max_batch_lines", "Most lines read at once.  [default: 16, or twice the measured batch]")
-@_limit("max_wait_ms", "How long an idle engine waits for lines on their way.", float)
-@_limit("timeout_s", "Longest time to an answer.", float)
-@option("--shutdown_timeout_s", "Longest time to finish.", type=click.IntRange(1), default=30, show_default=True)
+@_limit("batch_size", "Maximum lines in one call of the engine.  [default: what was measured, or 8]")
+@_limit("max_images", "Maximum images and pages in a request.")
+@_limit("max_pixels", "Maximum pixels of all images of a request.")
+@_limit("max_body_bytes", "Maximum size of a request's body in bytes.")
+@option("--urls", "Take images as URLs: never, of public hosts, of any.  [default: off]", metavar="off|public|any")
+@_limit("max_queued_lines", "Maximum lines that wait; further requests are answered 429.")
+@_limit("max_batch_lines", "Maximum lines read at once.  [default: 16, or twice the measured batch]")
+@_limit("max_wait_ms", "Milliseconds that an idle engine waits for more lines.", float)
+@_limit("timeout_s", "Seconds after which a request is answered 503.", float)
+@option(
+    "--shutdown_timeout_s", "Seconds that it may take to stop.", type=click.IntRange(1), default=30, show_default=True
+)
 @option("--access_log", "Log every request.", is_flag=True)
 @click.option("--replicas", type=click.IntRange(1), help="With --engine ray: how many.  [default: 1]")
 @click.option("--address", help="With --engine ray: the cluster.  [default: a new one, on this machine]")
