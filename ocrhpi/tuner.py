@@ -84,22 +84,9 @@ def plan(model: Model, config: HpiConfig, device: str | None = None) -> Plan:
         OptionError: The device, a grid or the calibration folder does not fit, or no engine is installed.
     """
     machine = describe_machine()
-    device = str(parse_device(config.device or device or _default_device(model, config, machine)))
+    device = str(parse_device(config.device or device or default_device(model, config, machine)))
     objective = parse_options(Objective, config.objective_options())
-    grid = list_candidates(
-        model,
-        device,
-        objective.goal,
-        accuracy=objective.accuracy,
-        threads=objective.threads,
-        grids=config.backend_configs,
-        backend=config.backend,
-        options=config.backend_options,
-        may_convert=config.auto_paddle2onnx,
-        precision=config.precision,
-        machine=machine,
-        cache_dir=config.cache_dir,
-    )
+    grid = list_candidates(model, device, config, machine)
     key = key_of(
         model=model.fingerprint,
         machine=machine,
@@ -283,7 +270,3 @@ def _once_more(measured: Callable[[], list[Row]], model: Model, baseline: str, *
     except OSError as error:
         raise TuningError(model.name, f"no process to measure in can be started: {error.strerror or error}") from error
     return _once_more(measured, model, baseline, again=False)
-
-
-def _default_device(model: Model, config: HpiConfig, machine: dict[str, Any]) -> str:
-    return default_device(model, backend=config.backend, may_convert=config.auto_paddle2onnx, machine=machine)

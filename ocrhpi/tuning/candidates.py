@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ocrhpi.backends.registry import BackendSpec
+    from ocrhpi.config.hpi_config import HpiConfig
     from ocrhpi.config.objective import Goal
     from ocrhpi.model import Model
     from ocrhpi.values import InputSpec
@@ -109,90 +110,69 @@ class Grid:
         return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
-def default_device(
-    model: Model, *, backend: str | None = None, may_convert: bool = True, machine: Mapping[str, Any] | None = None
-) -> str:
+def default_device(model: Model, config: HpiConfig, machine: Mapping[str, Any] | None = None) -> str:
     """Return ``gpu:0`` if an engine is installed that can run ``model`` on a GPU of this machine, else ``cpu``.
 
     Args:
         model: The model.
-        backend: The one engine that is asked for, if one is.
-        may_convert: As in `list_candidates`.
-        machine: As there.
+        config: Which engine is asked for, if one is, and whether models may be converted.
+        machine: As in `list_candidates`.
     """
-    specs = [spec for name, spec in backend_specs().items() if backend in {None, name}]
-    able = [spec.name for spec in specs if not _reason_against(spec, model, may_convert=may_convert)]
+    specs = [spec for name, spec in backend_specs().items() if config.backend in {None, name}]
+    able = [spec.name for spec in specs if not _reason_against(spec, model, config)]
     return "gpu:0" if any(gpu_usable(name, machine) for name in able) else "cpu"
 
 
-def list_candidates(  # noqa: PLR0913 - what is asked, by keyword
-    model: Model,
-    device: str,
-    goal: Goal,
-    *,
-    accuracy: str = "identical",
-    threads: int | None = None,
-    grids: Path | str | None = None,
-    backend: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    may_convert: bool = True,
-    precision: str | None = None,
-    machine: Mapping[str, Any] | None = None,
-    cache_dir: Path | str | None = None,
-) -> Grid:
+def list_candidates(model: Model, device: str, config: HpiConfig, machine: Mapping[str, Any] | None = None) -> Grid:
     """Return what is to be measured.
 
     Args:
         model: The model.
         device: ``cpu`` or ``gpu:INDEX``.
-        goal: For ``latency`` lines come one at a time, so that batch sizes make no difference.
-        accuracy: Policy: where text may change, what changes it comes first.
-        threads: CPU threads that every candidate may use; None: the usable cores.
-        grids: Folder of the user's own ``<backend>.yaml``; each takes the place of the shipped one.
-        backend: Try this one alone, beside normal mode.
-        options: Options that all candidates of ``backend`` get, over those of the grid.
-        may_convert: Whether a Paddle model may be converted to ONNX.
-        precision: Try candidates of this precision alone, beside normal mode.
+        config: What is asked for. For ``latency`` lines come one at a time, so batch sizes make no difference; where
+            text may change, what changes it comes first.
         machine: As `ocrhpi.machine.describe_machine` says; None asks it.
-        cache_dir: Where plans of lower precision are kept, as in `ocrhpi.cache.cache_root`.
 
     Raises:
-        OptionError: No candidate has ``precision``, a grid is not what its backend takes, or nothing is installed that
-            can run the model, or that can use the GPU asked for.
+        OptionError: No candidate has the precision asked for, a grid is not what its backend takes, or nothing is
+            installed that can run the model, or that can use the GPU asked for.
     """
     specs = backend_specs()
     machine = describe_machine() if machine is None else machine
-    baseline = normal_mode(model, device, threads=threads, machine=machine)
-    if backend is not None and backend not in specs:
-        raise OptionError("backend", f"received {backend!r}; registered are {', '.join(sorted(specs))}")
+    baseline = normal_mode(model, device, threads=config.cpu_threads, machine=machine)
+    if config.backend not in {None, *specs}:
+        raise OptionError("backend", f"received {config.backend!r}; registered are {', '.join(sorted(specs))}")
     kind = device.partition(":")[0]
     own = model.own_precision
-    fixed = {name: {**own, **spec.with_threads(threads), **(options or {})} for name, spec in specs.items()}
-    fit = _Fit(model.spec, device, goal, fixed)
-    plans = Plans(model, cache_dir)
+    fixed = {
+        name: {**own, **spec.with_threads(config.cpu_threads), **config.backend_options} for name, spec in specs.items()
+    }
+    fit = _Fit(model.spec, device, config.objective, fixed)
+    plans = Plans(model, config.cache_dir)
     columns: list[list[Candidate]] = []
     left_out: list[Row] = []
     for name, spec in specs.items():
-        if backend in {None, name} and (not spec.devices or kind in spec.devices):
-            reason = _reason_against(spec, model, may_convert=may_convert)
-            entries = [] if reason else _entries(spec, kind, grids)
+        if config.backend in {None, name} and (not spec.devices or kind in spec.devices):
+            reason = _reason_against(spec, model, config)
+            entries = [] if reason else _entries(spec, kind, config.backend_configs)
             column, unable = _able([fit.candidate(spec, entry) for entry in entries], device, machine)
             column, unplanned = plans.split(column)
             columns.append(column)
             left_out += [_skipped(Candidate(backend=name, device=device), reason)] if reason else []
-            left_out += [*unable, *(row for row in unplanned if precision in {None, row.candidate.precision})]
+            left_out += [*unable, *(row for row in unplanned if config.precision in {None, row.candidate.precision})]
     # One of each engine at a time: if time runs out, every engine has had its best chance.
     in_turns = [candidate for candidate in chain.from_iterable(zip_longest(*columns)) if candidate is not None]
     fitting = [candidate for candidate in _distinct(in_turns) if candidate != baseline]
-    prior = [fit.candidate(specs[entry["backend"]], entry) for entry in _prior(machine, kind, goal, accuracy)]
+    entries = _prior(machine, kind, config.objective, config.accuracy)
+    prior = [fit.candidate(specs[entry["backend"]], entry) for entry in entries]
     likely = [candidate for candidate in _distinct(prior) if candidate in fitting]
     others = [candidate for candidate in fitting if candidate not in likely]
-    candidates = [*likely, *_by_chance(others, baseline, accuracy)]
+    candidates = [*likely, *_by_chance(others, baseline, config.accuracy)]
     if kind == "gpu" and baseline.device != device and not candidates:
         reasons = "; ".join(f"{row.candidate.name}: {row.reason}" for row in left_out)
         raise OptionError("device", f"received {device!r}, but nothing here runs on it: {reasons}")
-    if precision is not None:
-        candidates = _of_precision(candidates, precision, left_out)
+    if config.precision is not None:
+        candidates = _of_precision(candidates, config.precision, left_out)
     engines = {name: availability(spec).version for name, spec in specs.items()}
     if kind == "gpu":
         engines |= gpu_packages()
@@ -296,13 +276,13 @@ def _prior(machine: Mapping[str, Any], kind: str, goal: Goal, accuracy: str) -> 
     return entries
 
 
-def _reason_against(spec: BackendSpec, model: Model, *, may_convert: bool) -> str:
+def _reason_against(spec: BackendSpec, model: Model, config: HpiConfig) -> str:
     state = availability(spec)
     if not state.available:
         return f"{state.reason}: {spec.install}"
     if spec.runs_paddle and not model.files.paddle_graph:
         return f"the model has no Paddle files, and {spec.name} runs no ONNX"
-    if spec.onnx_head is not None and model.files.onnx is None and not may_convert:
+    if spec.onnx_head is not None and model.files.onnx is None and not config.auto_paddle2onnx:
         return "auto_paddle2onnx is off, and the model has no ONNX file"
     return ""
 

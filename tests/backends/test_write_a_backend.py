@@ -17,8 +17,8 @@ from ocrhpi.config.candidate import Candidate
 from ocrhpi.config.hpi_config import read_hpi_config
 from ocrhpi.errors import BackendMismatch, OptionError
 from ocrhpi.tuner import find_or_tune
-from ocrhpi.tuning.candidates import list_candidates
 from tests.tiny_onnx import tiny_onnx_model
+from tests.tuning.grids import grid_of
 
 if TYPE_CHECKING:
     from benchmarks.label_file import Label
@@ -95,10 +95,10 @@ def test_it_reads_what_the_built_in_backend_reads(
 def test_its_grid_is_what_is_tried(example: str, tmp_path: Path) -> None:
     model = tiny_onnx_model(tmp_path / "tiny")
     grid = yaml.safe_load(files()["ocrhpi_example/example.yaml"])["cpu"]
-    found = list_candidates(model, "cpu", "throughput", threads=1, backend=example).candidates
+    found = grid_of(model, "cpu", "throughput", cpu_threads=1, backend=example).candidates
     expected = [Candidate(**entry, backend=example, device="cpu") for entry in grid]
     assert [one.model_copy(update={"options": {**one.options, "threads": 1}}) for one in expected] == list(found)
-    assert example in {one.backend for one in list_candidates(model, "cpu", "throughput").candidates}
+    assert example in {one.backend for one in grid_of(model, "cpu", "throughput").candidates}
 
 
 def test_a_tuning_measures_it(example: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from ocrhpi import TextRecognition, load_predictor
 from ocrhpi.batch.plan import read_plan as read_batch_plan
 from ocrhpi.cli import main
-from ocrhpi.config.hpi_config import read_hpi_config
+from ocrhpi.config.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.errors import OcrhpiError
 from ocrhpi.evaluation.evaluate import load_dataset
 from ocrhpi.model import load_model
@@ -54,7 +54,7 @@ def read_all(folder: Path) -> None:
     good = load_model(folder / "good")
 
     def by_grid(path: Path) -> object:
-        return list_candidates(good, "cpu", "throughput", grids=path)
+        return list_candidates(good, "cpu", HpiConfig(backend_configs=path))
 
     doors: dict[str, dict[str, Callable[[Path], object]]] = {
         "hpi": {

@@ -16,8 +16,8 @@ from ocrhpi.config.candidate import Candidate, Verified
 from ocrhpi.config.objective import Goal
 from ocrhpi.errors import OptionError
 from ocrhpi.model import ModelFiles
-from ocrhpi.tuning.candidates import list_candidates
 from tests.tuning.fileless import fileless_model
+from tests.tuning.grids import grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def test_normal_mode_is_the_baseline_and_no_candidate_twice() -> None:
-    grid = list_candidates(model(), "cpu", "throughput")
+    grid = grid_of(model(), "cpu", "throughput")
     assert grid.baseline == Candidate(backend="paddle", device="cpu")
     names = [candidate.name for candidate in grid.candidates]
     assert grid.baseline.name not in names
@@ -63,7 +63,7 @@ def test_normal_mode_is_the_baseline_and_no_candidate_twice() -> None:
 
 
 def test_what_is_likely_comes_first_then_the_best_of_each_engine_then_the_best_low_precisions() -> None:
-    grid = list_candidates(model(), "cpu", "throughput", machine=NO_FLAGS)
+    grid = grid_of(model(), "cpu", "throughput", machine=NO_FLAGS)
     likely, others = grid.likely, grid.candidates[len(grid.likely) :]
     assert grid.candidates[: len(likely)] == likely
     assert {(one.backend, one.lossless) for one in others[:2]} == {("openvino", True), ("onnxruntime", True)}
@@ -77,7 +77,7 @@ def test_what_is_likely_comes_first_then_the_best_of_each_engine_then_the_best_l
 
 
 def test_where_text_may_change_what_changes_it_comes_first() -> None:
-    grid = list_candidates(model(), "cpu", "throughput", accuracy="no-loss", machine=NO_FLAGS)
+    grid = grid_of(model(), "cpu", "throughput", accuracy="no-loss", machine=NO_FLAGS)
     others = grid.candidates[len(grid.likely) :]
     assert {(one.backend, one.lossless) for one in others[:2]} == {("openvino", False), ("onnxruntime", False)}
     lossless = [one.lossless for one in others[-10:]]
@@ -98,7 +98,7 @@ def test_what_has_won_on_such_a_machine_is_tried_first_and_by_a_quick_tuning(
     of_class: dict[str, Any], goal: Goal, accuracy: str
 ) -> None:
     machine = {"cpu_flags": ["avx2", of_class["flag"]]}
-    grid = list_candidates(model(), "cpu", goal, accuracy=accuracy, machine=machine)
+    grid = grid_of(model(), "cpu", goal, accuracy=accuracy, machine=machine)
     expected = [
         Candidate(**{"device": "cpu", **entry})
         for entry in of_class[goal]["identical" if accuracy == "identical" else "other"]
@@ -111,21 +111,21 @@ def test_what_has_won_on_such_a_machine_is_tried_first_and_by_a_quick_tuning(
 
 def test_the_first_class_whose_flag_the_cpu_has_counts() -> None:
     both, plain = (
-        list_candidates(model(), "cpu", "throughput", accuracy="no-loss", machine={"cpu_flags": flags}).likely
+        grid_of(model(), "cpu", "throughput", accuracy="no-loss", machine={"cpu_flags": flags}).likely
         for flags in (["avx512_bf16", "amx_bf16"], ["avx2"])
     )
     assert [candidate.precision for candidate in both] == ["bf16", "bf16", "fp32"]
     assert {candidate.precision for candidate in plain} == {"fp32"}
-    without = [list_candidates(model(), "cpu", "throughput", machine=machine).likely for machine in ({}, NO_FLAGS)]
+    without = [grid_of(model(), "cpu", "throughput", machine=machine).likely for machine in ({}, NO_FLAGS)]
     assert without[0] == without[1]
 
 
 def test_what_is_likely_has_the_threads_and_options_that_are_asked_for() -> None:
-    grid = list_candidates(model(), "cpu", "throughput", threads=3, machine=NO_FLAGS)
+    grid = grid_of(model(), "cpu", "throughput", cpu_threads=3, machine=NO_FLAGS)
     assert len(grid.likely) == 3
     assert all(candidate.options["threads"] == 3 for candidate in grid.likely)
-    alone = list_candidates(
-        model(), "cpu", "throughput", backend="openvino", options={"pinning": True}, machine=NO_FLAGS
+    alone = grid_of(
+        model(), "cpu", "throughput", backend="openvino", backend_config={"pinning": True}, machine=NO_FLAGS
     )
     assert {candidate.backend for candidate in alone.likely} == {"openvino"}
     assert all(candidate.options["pinning"] is True for candidate in alone.likely)
@@ -135,10 +135,10 @@ def test_what_is_likely_has_the_threads_and_options_that_are_asked_for() -> None
 def test_without_anything_that_has_won_the_first_few_are_likely(tmp_path: Path) -> None:
     for engine in ("openvino", "onnxruntime", "paddle"):
         (tmp_path / f"{engine}.yaml").write_text("cpu: [{batch_size: 3}, {batch_size: 5}]\n", "utf-8")
-    grid = list_candidates(model(), "cpu", "throughput", grids=tmp_path)
+    grid = grid_of(model(), "cpu", "throughput", backend_configs=tmp_path)
     assert grid.likely == grid.candidates[:3]
     assert len(grid.candidates) == 6
-    low = list_candidates(model(), "cpu", "throughput", precision="bf16")
+    low = grid_of(model(), "cpu", "throughput", precision="bf16")
     assert low.likely == low.candidates[:3]
     assert {candidate.precision for candidate in low.likely} == {"bf16"}
 
@@ -148,7 +148,7 @@ def test_what_is_not_installed_is_left_out_with_the_cure(
     without: Callable[[str], None], missing: str, baseline: str
 ) -> None:
     without(missing)
-    grid = list_candidates(model(), "cpu", "throughput")
+    grid = grid_of(model(), "cpu", "throughput")
     assert grid.baseline.backend == baseline
     (row,) = [row for row in grid.left_out if row.candidate.precision == "fp32"]
     assert (row.outcome, row.candidate) == ("skipped", Candidate(backend=missing, device="cpu"))
@@ -159,11 +159,11 @@ def test_nothing_is_installed(without: Callable[[str], None]) -> None:
     for name in ("paddle", "openvino", "onnxruntime"):
         without(name)
     with pytest.raises(OptionError, match=r"no engine is installed that runs m: pip install 'ocrhpi\[paddle\]' or"):
-        list_candidates(model(), "cpu", "throughput")
+        grid_of(model(), "cpu", "throughput")
 
 
 def test_a_model_without_paddle_files() -> None:
-    grid = list_candidates(model(ONNX), "cpu", "throughput")
+    grid = grid_of(model(ONNX), "cpu", "throughput")
     assert grid.baseline.backend == "onnxruntime"
     unfit = [row.candidate.name for row in grid.left_out if row.candidate.precision == "fp32"]
     assert unfit == ["paddle, exact, batch 1"]
@@ -171,53 +171,53 @@ def test_a_model_without_paddle_files() -> None:
 
 
 def test_without_conversion_a_paddle_model_runs_on_paddle_alone() -> None:
-    grid = list_candidates(model(), "cpu", "throughput", may_convert=False)
+    grid = grid_of(model(), "cpu", "throughput", auto_paddle2onnx=False)
     assert {candidate.backend for candidate in grid.candidates} == {"paddle"}
     assert all("auto_paddle2onnx is off" in row.reason for row in grid.left_out)
-    assert list_candidates(model(ONNX), "cpu", "throughput", may_convert=False).candidates
+    assert grid_of(model(ONNX), "cpu", "throughput", auto_paddle2onnx=False).candidates
 
 
 def test_for_latency_batch_sizes_make_no_difference() -> None:
-    candidates = list_candidates(model(), "cpu", "latency").candidates
+    candidates = grid_of(model(), "cpu", "latency").candidates
     assert {candidate.batch_size for candidate in candidates} == {1}
     assert len({candidate.name for candidate in candidates}) == len(candidates)
-    assert len(candidates) < len(list_candidates(model(), "cpu", "throughput").candidates)
+    assert len(candidates) < len(grid_of(model(), "cpu", "throughput").candidates)
 
 
 def test_for_latency_what_serves_several_batches_is_left_out() -> None:
-    for candidate in list_candidates(model(), "cpu", "latency").candidates:
+    for candidate in grid_of(model(), "cpu", "latency").candidates:
         assert not {"hint", "streams", "requests"} & set(candidate.options), candidate.name
-    throughput = list_candidates(model(), "cpu", "throughput").candidates
+    throughput = grid_of(model(), "cpu", "throughput").candidates
     assert {"hint", "requests"} <= {name for candidate in throughput for name in candidate.options}
 
 
 def test_for_latency_what_a_user_asks_for_stays() -> None:
     asked = {"hint": "throughput", "streams": 1}
-    candidates = list_candidates(model(), "cpu", "latency", backend="openvino", options=asked).candidates
+    candidates = grid_of(model(), "cpu", "latency", backend="openvino", backend_config=asked).candidates
     assert all(candidate.options.items() >= asked.items() for candidate in candidates)
 
 
 def test_threads_and_options_reach_the_candidates_and_the_digest() -> None:
-    plain = list_candidates(model(), "cpu", "throughput")
-    limited = list_candidates(
-        model(), "cpu", "throughput", threads=1, backend="openvino", options={"hint": "throughput"}
+    plain = grid_of(model(), "cpu", "throughput")
+    limited = grid_of(
+        model(), "cpu", "throughput", cpu_threads=1, backend="openvino", backend_config={"hint": "throughput"}
     )
     assert limited.baseline.options == {"threads": 1}
     assert {candidate.backend for candidate in limited.candidates} == {"openvino"}
     for candidate in limited.candidates:
         assert candidate.options.items() >= {"threads": 1, "hint": "throughput"}.items()
     assert limited.digest != plain.digest
-    assert plain.digest == list_candidates(model(), "cpu", "throughput").digest
+    assert plain.digest == grid_of(model(), "cpu", "throughput").digest
 
 
 def test_an_unknown_backend() -> None:
     with pytest.raises(OptionError, match=r"received 'openvno'; registered are .*openvino"):
-        list_candidates(model(), "cpu", "throughput", backend="openvno")
+        grid_of(model(), "cpu", "throughput", backend="openvno")
 
 
 def test_a_third_party_without_a_grid_is_tried_as_it_comes(register: Callable[[str, str], None]) -> None:
     register("stripes", "ocrhpi.testing:SPEC")
-    candidates = list_candidates(model(), "cpu", "throughput", backend="stripes").candidates
+    candidates = grid_of(model(), "cpu", "throughput", backend="stripes").candidates
     assert candidates == (Candidate(backend="stripes", device="cpu"),)
 
 
@@ -233,14 +233,14 @@ def third_party(register: Callable[[str, str], None], tmp_path: Path, monkeypatc
 
 
 def of_stripes(goal: Goal = "throughput", **asked: Any) -> list[tuple[int, dict[str, Any]]]:
-    found = list_candidates(model(), "cpu", goal, backend="stripes", **asked).candidates
+    found = grid_of(model(), "cpu", goal, backend="stripes", **asked).candidates
     return [(one.batch_size, one.options) for one in found]
 
 
 @pytest.mark.usefixtures("third_party")
 def test_a_third_party_brings_its_own_grid_and_the_names_of_its_options() -> None:
     assert of_stripes() == [(4, {"lanes": 2, "mode": "quick"}), (6, {})]
-    assert of_stripes(threads=3) == [(4, {"lanes": 2, "mode": "quick", "workers": 3}), (6, {"workers": 3})]
+    assert of_stripes(cpu_threads=3) == [(4, {"lanes": 2, "mode": "quick", "workers": 3}), (6, {"workers": 3})]
     assert of_stripes("latency") == [(1, {"mode": "quick"}), (1, {})]
 
 
@@ -248,9 +248,9 @@ def test_a_third_party_brings_its_own_grid_and_the_names_of_its_options() -> Non
 def test_a_folder_of_the_user_wins_over_the_grid_of_a_third_party(tmp_path: Path) -> None:
     folder = tmp_path / "own"
     folder.mkdir()
-    assert len(of_stripes(grids=folder)) == 2
+    assert len(of_stripes(backend_configs=folder)) == 2
     (folder / "stripes.yaml").write_text("cpu: [{batch_size: 9}]\n", "utf-8")
-    assert of_stripes(grids=folder) == [(9, {})]
+    assert of_stripes(backend_configs=folder) == [(9, {})]
 
 
 def test_a_grid_that_a_third_party_names_and_does_not_bring_is_an_error(third_party: BackendSpec) -> None:
@@ -262,7 +262,7 @@ def test_a_grid_that_a_third_party_names_and_does_not_bring_is_an_error(third_pa
 
 def test_a_folder_of_the_user_replaces_the_shipped_grid_of_that_engine(tmp_path: Path) -> None:
     (tmp_path / "openvino.yaml").write_text("cpu: [{batch_size: 3}]\ngpu: []\n", "utf-8")
-    candidates = list_candidates(model(), "cpu", "throughput", grids=tmp_path).candidates
+    candidates = grid_of(model(), "cpu", "throughput", backend_configs=tmp_path).candidates
     assert [one.name for one in candidates if one.backend == "openvino"] == ["openvino, exact, batch 3"]
     assert len([one for one in candidates if one.backend == "onnxruntime"]) > 1
 
@@ -281,7 +281,7 @@ def test_a_folder_of_the_user_replaces_the_shipped_grid_of_that_engine(tmp_path:
 def test_a_grid_that_is_none_is_an_error_that_says_where(tmp_path: Path, content: str, problem: str) -> None:
     (tmp_path / "openvino.yaml").write_text(content, "utf-8")
     with pytest.raises(OptionError, match="openvino") as error:
-        list_candidates(model(), "cpu", "throughput", grids=tmp_path)
+        grid_of(model(), "cpu", "throughput", backend_configs=tmp_path)
     assert problem in str(error.value)
 
 

@@ -11,12 +11,13 @@ import pytest
 from ocrhpi import tuner
 from ocrhpi.backends import gpu, registry
 from ocrhpi.config.candidate import Candidate
-from ocrhpi.config.hpi_config import read_hpi_config
+from ocrhpi.config.hpi_config import HpiConfig, read_hpi_config
 from ocrhpi.errors import OptionError
 from ocrhpi.machine import describe_machine
 from ocrhpi.model import ModelFiles
-from ocrhpi.tuning.candidates import Grid, default_device, list_candidates
+from ocrhpi.tuning.candidates import Grid, default_device
 from tests.tuning.fileless import fileless_model
+from tests.tuning.grids import grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +50,8 @@ def gpu_engines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return install
 
 
-def grid_of(device: str, machine: dict[str, Any] = TWO, model: Model = MODEL, **asked: Any) -> Grid:
-    return list_candidates(model, device, "throughput", machine=machine, **asked)
+def gpu_grid(device: str, machine: dict[str, Any] = TWO, model: Model = MODEL, **asked: Any) -> Grid:
+    return grid_of(model, device, machine=machine, **asked)
 
 
 def providers(grid: Grid) -> set[str]:
@@ -73,14 +74,14 @@ def test_normal_mode_is_paddle_on_the_gpu_else_onnx_runtime_by_cuda_else_the_cpu
     gpu_engines: Callable[..., None], names: tuple[str, ...], backend: str, device: str
 ) -> None:
     gpu_engines(*names)
-    grid = grid_of("gpu:1")
+    grid = gpu_grid("gpu:1")
     assert grid.baseline == Candidate(backend=backend, device=device)
     assert {candidate.device for candidate in grid.candidates} == {"gpu:1"}
 
 
 def test_every_installed_provider_is_tried_and_every_other_is_one_row(gpu_engines: Callable[..., None]) -> None:
     gpu_engines("onnxruntime-gpu", RTX)
-    grid = grid_of("gpu:0")
+    grid = gpu_grid("gpu:0")
     assert providers(grid) == {"cuda", "tensorrt-rtx"}
     assert {candidate.precision for candidate in grid.candidates} == {"fp32", "fp16"}
     found = reasons(grid)
@@ -92,13 +93,13 @@ def test_every_installed_provider_is_tried_and_every_other_is_one_row(gpu_engine
 
 def test_versions_of_gpu_packages_are_part_of_the_key_on_a_gpu_alone(gpu_engines: Callable[..., None]) -> None:
     gpu_engines("onnxruntime-gpu", "nvidia-cudnn-cu13")
-    assert grid_of("gpu:0").engines.items() >= {"onnxruntime-gpu": "1.0", "nvidia-cudnn-cu13": "1.0"}.items()
-    assert "onnxruntime-gpu" not in grid_of("cpu").engines
+    assert gpu_grid("gpu:0").engines.items() >= {"onnxruntime-gpu": "1.0", "nvidia-cudnn-cu13": "1.0"}.items()
+    assert "onnxruntime-gpu" not in gpu_grid("cpu").engines
 
 
 def test_equal_text_comes_first_and_half_precision_after_it(gpu_engines: Callable[..., None]) -> None:
     gpu_engines("onnxruntime-gpu")
-    candidates = grid_of("gpu:0").candidates
+    candidates = gpu_grid("gpu:0").candidates
     lossless = [candidate.lossless for candidate in candidates]
     assert lossless == sorted(lossless, reverse=True)
     assert {candidate.precision for candidate in candidates if not candidate.lossless} == {"fp16", "fp32"}
@@ -117,7 +118,7 @@ def test_a_gpu_that_nothing_runs_on_is_an_error_with_all_reasons(
 ) -> None:
     gpu_engines(*names)
     with pytest.raises(OptionError, match=f"received '{device}', but nothing here runs on it: .*{reason}"):
-        grid_of(device, machine)
+        gpu_grid(device, machine)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +129,7 @@ def test_a_gpu_that_nothing_runs_on_is_an_error_with_all_reasons(
         ((), TWO, {}, "cpu"),
         (("onnxruntime-gpu", "paddlepaddle-gpu"), NONE, {}, "cpu"),
         (("onnxruntime-gpu",), {**TWO, "gpu_visible": ""}, {}, "cpu"),
-        (("onnxruntime-gpu",), TWO, {"may_convert": False}, "cpu"),
+        (("onnxruntime-gpu",), TWO, {"auto_paddle2onnx": False}, "cpu"),
         (("onnxruntime-gpu",), TWO, {"backend": "openvino"}, "cpu"),
         (("onnxruntime-gpu",), TWO, {"backend": "onnxruntime"}, "gpu:0"),
         (("tensorrt",), TWO, {}, "cpu"),
@@ -143,15 +144,15 @@ def test_without_a_device_it_is_a_gpu_where_something_runs_on_it(
     device: str,
 ) -> None:
     gpu_engines(*names)
-    chosen = default_device(MODEL, machine=machine, **asked)
+    chosen = default_device(MODEL, read_hpi_config(asked), machine)
     assert chosen == device
-    assert grid_of(chosen, machine, **asked).baseline
+    assert gpu_grid(chosen, machine, **asked).baseline
 
 
 def test_a_model_without_paddle_files_does_not_run_on_paddles_gpu(gpu_engines: Callable[..., None]) -> None:
     gpu_engines("paddlepaddle-gpu")
-    assert default_device(MODEL, machine=TWO) == "gpu:0"
-    assert default_device(ONNX_MODEL, machine=TWO) == "cpu"
+    assert default_device(MODEL, HpiConfig(), TWO) == "gpu:0"
+    assert default_device(ONNX_MODEL, HpiConfig(), TWO) == "cpu"
 
 
 @pytest.mark.parametrize(("machine", "device"), [(TWO, "gpu:0"), (NONE, "cpu")], ids=["with GPUs", "without"])

@@ -8,8 +8,8 @@ import pytest
 
 from ocrhpi.errors import OptionError
 from ocrhpi.quantization.plan import PrecisionPlan, cache_path, key_of, write_plan
-from ocrhpi.tuning.candidates import list_candidates
 from tests.tiny_onnx import tiny_onnx_model
+from tests.tuning.grids import grid_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def model(tmp_path: Path) -> Model:
 
 
 def grid(model: Model, cache: Path, **asked: str) -> Grid:
-    return list_candidates(model, "cpu", "throughput", cache_dir=cache, **asked)  # type: ignore[arg-type]  # all text
+    return grid_of(model, "cpu", "throughput", cache_dir=cache, **asked)  # type: ignore[arg-type]  # all text
 
 
 def add_plan(model: Model, cache: Path, kept: tuple[str, ...] = ()) -> None:
