@@ -60,12 +60,15 @@ def test_what_a_stream_takes_is_not_escaped() -> None:
     assert writable("你", stream("ascii", "replace")) == "你", "as its user wants it"
 
 
-def test_a_program_without_a_console_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_without_a_console_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
     say("x")
     say("x", err=True)
     say_json({})
+    assert capfd.readouterr() == ("", "")
 
 
 class Gone(io.StringIO):

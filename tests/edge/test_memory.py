@@ -29,8 +29,11 @@ def test_freed_memory_goes_back_to_the_system() -> None:
 
 
 def test_other_systems_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr("ctypes.CDLL", loaded.append)
     monkeypatch.setattr(sys, "platform", "win32")
     return_freed_memory()
+    assert not loaded, "there is no C library to ask"
 
 
 def test_the_engine_does_not_keep_the_bytes_of_the_graph(made_zip: Path) -> None:

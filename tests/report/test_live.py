@@ -69,13 +69,17 @@ def test_a_terminal_that_cannot_move_its_cursor_is_none(term: str, monkeypatch: 
     assert stream.getvalue() == ""
 
 
-def test_without_stderr_and_with_a_closed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_stderr_and_with_a_closed_one_the_log_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ocrhpi")
     closed = io.StringIO()
     closed.close()
-    for stream in (None, closed):
+    for number, stream in enumerate((None, closed), 1):
         monkeypatch.setattr(sys, "stderr", stream)
         with watching() as on_progress:
             on_progress(step())
+        assert len(caplog.records) == number
 
 
 def test_importing_it_loads_no_rich() -> None:
