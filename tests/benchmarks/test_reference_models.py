@@ -122,6 +122,7 @@ def test_a_small_model_is_the_same_every_time(tmp_path: Path) -> None:
     assert parameters == (other / "inference.pdiparams").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_small_model_reads_something_else_on_each_real_line(small_dir: Path, lines_dir: Path) -> None:
     with load_predictor(model_dir=small_dir, device="cpu") as predictor:
         results = list(predictor.predict_iter(str(lines_dir), batch_size=8))
@@ -215,6 +216,7 @@ def cache_dir(pytestconfig: pytest.Config) -> Path:
     return Path(pytestconfig.cache.mkdir("reference_models"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["en_PP-OCRv3_mobile_rec", "en_PP-OCRv4_mobile_rec"])
 def test_the_command_writes_and_checks_a_model(
     name: str, tmp_path: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch

@@ -66,6 +66,7 @@ def test_every_family_exports_plain_and_masked(small_model: Model, exports_dir: 
     assert (masked - plain)["CumSum"] == 1
 
 
+@pytest.mark.slow
 @needs_paddle2onnx
 @pytest.mark.parametrize("source", REAL_FORMS)
 def test_real_models_in_several_forms(source: str, request: pytest.FixtureRequest, exports_dir: Path) -> None:
