@@ -11,10 +11,10 @@ import logging
 import threading
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ocrhpi.errors import BackendError, OcrhpiError
 from ocrhpi.files import write_atomically
@@ -43,6 +43,9 @@ numbers must be equal. On pages of the sample lines, no probability of PP-OCRv4_
 ONNX Runtime and 4e-4 on OpenVINO, which computes convolutions otherwise, and none moves across the threshold."""
 
 
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Evidence(Options):
     """What is known so far.
 
@@ -56,9 +59,15 @@ class Evidence(Options):
 
     key: dict[str, Any]
     inputs: tuple[str, ...] = ()
-    seconds: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    seconds: dict[str, tuple[Seconds, ...]] = Field(default_factory=dict)
     refused: dict[str, str] = Field(default_factory=dict)
     largest: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_all_seconds(self) -> Evidence:
+        if any(len(values) != len(self.inputs) for values in self.seconds.values()):
+            raise ValueError("an engine has not as many seconds as there are inputs")
+        return self
 
     @property
     def complete(self) -> bool:

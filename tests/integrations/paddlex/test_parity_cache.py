@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,10 @@ def test_a_damaged_file_is_as_none(tmp_path: Path, caplog: pytest.LogCaptureFixt
     path = tmp_path / "det.json"
     assert read_evidence(path, KEY) == Evidence(key=KEY)
     assert not caplog.records
-    path.write_text('{"key": ')
-    assert read_evidence(path, KEY) == Evidence(key=KEY)
-    assert "cannot be read" in caplog.text
+    whole = filled(1.0, 0.5).model_dump(mode="json")
+    fewer, none = ({**whole, "seconds": {**whole["seconds"], "openvino": values}} for values in ([0.5], [0, 0, 0]))
+    for text in ('{"key": ', json.dumps(fewer), json.dumps(none)):
+        caplog.clear()
+        path.write_text(text)
+        assert read_evidence(path, KEY) == Evidence(key=KEY)
+        assert "cannot be read" in caplog.text
