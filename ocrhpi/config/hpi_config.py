@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, PlainValidator
 
 from ocrhpi.backends.device import parse_device
 from ocrhpi.config.objective import Accuracy, Goal
@@ -35,7 +35,7 @@ def _path(value: object) -> object:
 
 Positive = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1)]
-AnyPath = Annotated[Path, BeforeValidator(_path)]
+AnyPath = Annotated[Path, PlainValidator(_path)]  # plain: pydantic takes no path of JSON after a validator
 
 
 class HpiConfig(Options):

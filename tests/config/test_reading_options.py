@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ocrhpi.config.hpi_config import HpiConfig
-from ocrhpi.config.reading_options import reading_options
+from ocrhpi.config.reading_options import ReadingOptions, reading_options
 from ocrhpi.errors import OptionError
 from ocrhpi.loader import batch_size_of
 
@@ -116,3 +116,8 @@ def test_shapes_in_any_form(shape: object) -> None:
 def test_shapes_that_do_not_fit(shape: object) -> None:
     with pytest.raises(OptionError, match="input_shape"):
         reading_options("x", input_shape=shape)
+
+
+def test_what_was_given_comes_back_from_json(tmp_path: Path) -> None:
+    options = reading_options("x", hpi_config={"cache_dir": tmp_path, "calibration_dir": str(tmp_path), "budget_s": 5})
+    assert ReadingOptions.model_validate_json(options.model_dump_json(exclude_unset=True)) == options
