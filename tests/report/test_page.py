@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ocrhpi.bench.rows import HIGH_PERFORMANCE, MODES
 from ocrhpi.report.bench_figures import figures_of
 from ocrhpi.report.conditions import conditions_of
 from ocrhpi.report.page import as_page
@@ -64,6 +65,12 @@ class TestText:
         places = [text.index(f'id="{part}"') for part in ("gain", "bars", "plot", "models", "model-0", "cautions")]
         assert places == sorted(places)
         assert text.count('class="notes"') == 1
+
+    def test_every_mode_has_a_colour(self) -> None:
+        style = page(run_of_a_machine())
+        for mode in MODES:
+            assert re.search(rf"\.mark-{mode}\b", style)
+            assert mode == HIGH_PERFORMANCE or re.search(rf"\.kind-{mode}\b", style)
 
     def test_published_accuracy_is_marked(self) -> None:
         text = page([row("PP-OCRv4_mobile_rec"), row("own")])
