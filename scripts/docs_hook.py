@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[1]
 _RESULTS = "benchmarks/results"
 _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
-_HTML_SOURCE = re.compile(r'(?<=src=")docs/|(?<=srcset=")docs/')
 
 
 def _outside() -> dict[str, str]:
@@ -53,19 +52,20 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:  # noqa: AN
         if re.match(r"[a-z]+:", target):
             return found[0]
         place = posixpath.normpath(posixpath.join(posixpath.dirname(here), target))
-        name = outside.get(place) or (place.removeprefix("docs/") if place.startswith("docs/") else None)
+        pages = {**outside, "README.md": "index.md"}
+        name = pages.get(place) or (place.removeprefix("docs/") if place.startswith("docs/") else None)
         if name is not None:
             return f"[{text}]({posixpath.relpath(name, posixpath.dirname(page.file.src_uri) or '.')}{anchor})"
         if not (_ROOT / place).exists():
             return found[0]  # mkdocs says what is wrong with it
-        return "[the front page](index.md)" if place == "README.md" else text
+        return text
 
-    return _LINK.sub(led, _HTML_SOURCE.sub("", markdown))
+    return _LINK.sub(led, markdown)
 
 
 def _decisions() -> str:
     lines = ["# Decisions", "", "Context, decision and price of each choice that a reader may question.", ""]
     for path in sorted((_ROOT / "docs/decisions").glob("[0-9]*.md")):
         title = path.read_text("utf-8").splitlines()[0].removeprefix("# ")
-        lines.append(f"- [{title}](../docs/decisions/{path.name})".replace("../docs/decisions/", ""))
+        lines.append(f"- [{title}]({path.name})")
     return "\n".join(lines) + "\n"
