@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ _RESULTS = "benchmarks/results"
 _LINK = re.compile(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
 
+@cache
 def _outside() -> dict[str, str]:
     """Return the files from outside ``docs``: their place in the repository -> in the site."""
     files = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
