@@ -126,11 +126,18 @@ class ModelFigures:
         return None if self.row.accuracy is None or self.row.weights == "reference" else self.row.accuracy.accuracy
 
     @property
-    def accuracy_cell(self) -> str:
-        """The accuracy in percent, marked where it is what PaddleOCR publishes, of its own weights and data."""
+    def shown_accuracy(self) -> float | None:
+        """The accuracy that is shown, in percent: what was measured, else what PaddleOCR publishes."""
         if self.accuracy is not None:
-            return accuracy(self.accuracy)
-        return f"{self.published.avg_accuracy_pct:.2f} (published)" if self.published else MISSING
+            return 100 * self.accuracy
+        return self.published.avg_accuracy_pct if self.published else None
+
+    @property
+    def accuracy_cell(self) -> str:
+        """The same in words, marked where it is published, which is of PaddleOCR's own weights and data."""
+        if self.shown_accuracy is None:
+            return MISSING
+        return f"{self.shown_accuracy:.2f}" + (" (published)" if self.accuracy is None else "")
 
     @property
     def bench_gate(self) -> GateResult | None:

@@ -60,7 +60,7 @@ def as_page(models: Sequence[ModelFigures], conditions: Sequence[Conditions]) ->
         measured=[model for model in models if model.is_measured],
         modes=modes,
         normal_modes=[mode for mode in modes if mode != HIGH_PERFORMANCE],
-        with_accuracy=any(model.accuracy is not None or model.published for model in models),
+        with_accuracy=any(model.shown_accuracy is not None for model in models),
         bars=_bars(models),
         plot=plotting.plot_of(models),
         claims=list(_claims(models)),

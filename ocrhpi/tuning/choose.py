@@ -150,10 +150,10 @@ class _Comparison:
 
     def may_win(self, number: int) -> bool:
         """Return whether enough rounds say that the row is better than the baseline."""
-        proved = verdict(self.ratios[number], MARGIN)
+        ratio = self.ratios[number]
+        proved = verdict(ratio, MARGIN)
         if _broken_bound(self.rows[self.baseline], self.objective):
-            ratio = self.ratios[number]
-            return proved != "open" and ratio is not None and ratio.high >= 1
+            return ratio is not None and proved != "open" and ratio.high >= 1
         return proved == "faster"
 
     def speed(self, number: int, other: int) -> Ratio | None:
