@@ -14,7 +14,7 @@ from ocrhpi.backends.registry import ENTRY_POINT_GROUP
 from ocrhpi.catalog import fetch
 from ocrhpi.model import Model, load_model
 from ocrhpi.text_recognition import TextRecognition
-from tests import lanes
+from tests.lanes import pytest_addoption, pytest_configure, pytest_ignore_collect  # noqa: F401 - hooks
 from tests.tiny_model import write_tiny_model
 from tests.tiny_onnx import write_tiny_onnx
 
@@ -27,18 +27,6 @@ needs_paddle2onnx = pytest.mark.skipif(
 )
 
 LINES = Path(__file__).parent / "data" / "lines"
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    lanes.add_option(parser)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    lanes.configure(config)
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    return lanes.ignored(collection_path, config)
 
 
 @pytest.fixture(autouse=True)

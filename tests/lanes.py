@@ -61,19 +61,18 @@ class NoEngines(MetaPathFinder):
         """Nothing comes to this."""
 
 
-def add_option(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--fast``."""
     parser.addoption("--fast", action="store_true", help="only what needs no engine; importing one is an error")
 
 
-def configure(config: pytest.Config) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Refuse engines, where asked."""
     if config.getoption("--fast"):
         sys.meta_path.insert(0, NoEngines())
 
 
-def ignored(path: Path, config: pytest.Config) -> bool | None:
-    """Say whether a file or folder is not of the lane."""
-    if not config.getoption("--fast"):
-        return None
-    return (path.is_relative_to(TESTS) and any(path.is_relative_to(TESTS / one) for one in NEED_ENGINES)) or None
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Say of a file or folder that it is not of the lane; None leaves it to others."""
+    left_out = config.getoption("--fast") and any(collection_path.is_relative_to(TESTS / one) for one in NEED_ENGINES)
+    return True if left_out else None
