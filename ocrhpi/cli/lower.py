@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
@@ -14,7 +13,7 @@ from ocrhpi.cli.options import model_facts, source_of
 from ocrhpi.loader import find_model
 from ocrhpi.quantization.lower import make_plan
 from ocrhpi.quantization.plan import LOWERED, cache_path
-from ocrhpi.report.formatting import percent, plain, print_view
+from ocrhpi.report.formatting import bare_table, percent, plain, print_view
 from ocrhpi.tuning.calibration import load_calibration
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def command(  # noqa: D103 - click documents it
 
 
 def _view(plan: PrecisionPlan, path: Path) -> RenderableType:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = bare_table()
     for title in ("layers in FP32", "work lowered", "texts changed"):
         table.add_column(title, justify="right")
     for step in plan.steps:

@@ -6,11 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from ocrhpi.bench.rows import HIGH_PERFORMANCE
-from ocrhpi.report.formatting import percent, plain
+from ocrhpi.report.formatting import bare_table, percent, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,7 +59,7 @@ def _row_as_json(row: BackendRow) -> dict[str, Any]:
 
 def evaluation_view(found_out: Evaluations) -> RenderableType:
     """Return the table of all backends, and below it the lines that were read wrong, of each the first ones."""
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = bare_table()
     table.add_column("backend")
     for title in ("accuracy", "norm. edit distance", "correct", "wrong", "unreadable"):
         table.add_column(title, justify="right", no_wrap=True)
@@ -99,7 +98,7 @@ def _differing(rows: Sequence[BackendRow]) -> Iterator[RenderableType]:
         lines = [one for one in row.evaluation.differences if not one.error] if row.evaluation else []
         if not lines:
             continue
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+        table = bare_table()
         for title in (f"{row.backend}: line", "expected", "read"):
             table.add_column(title, overflow="fold")
         for one in lines[:_SHOWN_DIFFERENCES]:

@@ -8,11 +8,15 @@ from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rich.console import RenderableType
+
+COLUMN_GAP = 2
+"""Spaces between the columns of `bare_table`."""
 
 _TEN = 10
 _BETWEEN_PARTS = re.compile(r"(?<=[,;:]) | (?=\()")
@@ -68,6 +72,11 @@ def beside_the_cpu(machine: Mapping[str, Any]) -> Iterator[str]:
         yield from map(str, gpus)
     if machine.get("gpu_driver"):
         yield f"driver {machine['gpu_driver']}"
+
+
+def bare_table() -> Table:
+    """Return a table without lines, as all commands print theirs; it has no columns yet."""
+    return Table(box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, header_style="bold")
 
 
 def print_view(view: RenderableType) -> None:

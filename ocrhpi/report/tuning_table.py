@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.cells import cell_len
-from rich.table import Table
 from rich.text import Text
 
-from ocrhpi.report.formatting import decimal, percent, plain, times, wrapped
+from ocrhpi.report.formatting import COLUMN_GAP, bare_table, decimal, percent, plain, times, wrapped
 from ocrhpi.report.tuning_figures import figures_of, lines_read, part_of_key
 from ocrhpi.report.tuning_notes import (
     changed_texts,
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
 
     from ocrhpi.config.objective import Objective
     from ocrhpi.report.tuning_figures import Figures
     from ocrhpi.tuning.cache import Tuning
 
-_GAP = 2
 _MIN_NAME = 24
 _MIN_NAME_SHARE = 4  # a quarter of the terminal
 _MIN_BAR, _MAX_BAR = 8, 30
@@ -52,14 +51,14 @@ def rows_table(figures: Sequence[Figures], objective: Objective, width: int, *, 
     names = [plain(one.name) for one in figures]
     longest = max(map(cell_len, names), default=0)
     least = min(longest, max(_MIN_NAME, width // _MIN_NAME_SHARE))
-    room = width - 1 - 2 * _GAP
+    room = width - 1 - 2 * COLUMN_GAP
     speed, *others = _fitting(_columns(figures, objective), room - least - _MIN_BAR)
-    room -= sum(column.width + _GAP for column in (speed, *others))
+    room -= sum(column.width + COLUMN_GAP for column in (speed, *others))
     name_width = max(least, min(longest, room - _MIN_BAR))
     bar_width = max(_MIN_BAR, min(room - name_width, _MAX_BAR))
     fastest = max((one.speed or 0.0 for one in figures), default=0.0) or 1.0
 
-    table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
+    table = bare_table()
     table.add_column("", width=1)
     table.add_column("candidate", width=name_width)
     table.add_column(speed.title, justify="right", no_wrap=True)
@@ -122,7 +121,7 @@ def _columns(figures: Sequence[Figures], objective: Objective) -> list[_Column]:
 def _fitting(columns: Sequence[_Column], room: int) -> list[_Column]:
     """Leave out the least important columns until the others fit; the most important one stays in any case."""
     kept = list(columns)
-    while len(kept) > 1 and sum(column.width + _GAP for column in kept) > room:
+    while len(kept) > 1 and sum(column.width + COLUMN_GAP for column in kept) > room:
         kept.remove(min(kept, key=lambda column: column.weight))
     return kept
 
