@@ -143,10 +143,8 @@ def list_candidates(model: Model, device: str, config: HpiConfig, machine: Mappi
     if config.backend not in {None, *specs}:
         raise OptionError("backend", f"received {config.backend!r}; registered are {', '.join(sorted(specs))}")
     kind = device.partition(":")[0]
-    own = model.own_precision
-    fixed = {
-        name: {**own, **spec.with_threads(config.cpu_threads), **config.backend_options} for name, spec in specs.items()
-    }
+    own, asked = model.own_precision, config.backend_options
+    fixed = {name: {**own, **spec.with_threads(config.cpu_threads), **asked} for name, spec in specs.items()}
     fit = _Fit(model.spec, device, config.objective, fixed)
     plans = Plans(model, config.cache_dir)
     columns: list[list[Candidate]] = []
